@@ -1,0 +1,90 @@
+# Everything a person types while working on notaus. `make demo` shows it at work, `make test` checks all of it.
+# Both set themselves up: a virtual environment in .venv, installed from the locks, every file checked by its hash.
+
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.DELETE_ON_ERROR:
+
+# The first interpreter that is new enough and can make a virtual environment.
+USABLE := import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))
+PYTHON ?= $(shell for each in python3.11 python3 python3.12 python3.13; do \
+	if $$each -c '$(USABLE)' >/dev/null 2>&1; then echo $$each; break; fi; done)
+
+VENV ?= .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check --no-input
+LOCKS := requirements.lock requirements-build.lock requirements-dev.lock
+COMPILE := uv pip compile --quiet --generate-hashes --no-emit-index-url --no-header --universal --python-version 3.11
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test venv lint coverage scenarios rules unit lock docs clean
+
+help:  ## this list
+	@sed -nE 's/^([a-z]+):.*## (.*)/  make \1|\2/p' $(MAKEFILE_LIST) | column -t -s '|'
+
+# --- setting up ---------------------------------------------------------------------------------------------------
+# Each stamp is newer than what it was made from, so that a second run costs nothing.
+
+$(VENV)/.made:
+	@$(if $(PYTHON),,echo 'notaus needs Python 3.11 or newer with its venv module (Debian: python3-venv); or name one: make PYTHON=/path/to/python' >&2; exit 2)
+	$(PYTHON) -m venv --clear $(VENV)
+	@touch $@
+
+$(VENV)/.runtime: $(VENV)/.made requirements.lock requirements-build.lock pyproject.toml src/notaus/__init__.py
+	$(PIP) install --require-hashes --requirement requirements.lock
+	$(PIP) install --require-hashes --requirement requirements-build.lock
+	$(PIP) install --no-deps --no-build-isolation --editable .
+	@touch $@
+
+$(VENV)/.dev: $(VENV)/.runtime requirements-dev.lock
+	$(PIP) install --require-hashes --requirement requirements-dev.lock
+	@touch $@
+
+venv: $(VENV)/.dev  ## .venv with everything for development
+
+# --- the two commands of the README -------------------------------------------------------------------------------
+
+demo: $(VENV)/.runtime  ## sandbox, daemon and two incidents, in about a minute
+	$(BIN)/notaus demo
+
+test: venv lint coverage scenarios rules unit  ## everything that can be checked here
+	@dev/not-run
+
+# --- the parts of `test` ------------------------------------------------------------------------------------------
+
+lint: venv  ## style, types, who may import whom
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+	$(BIN)/lint-imports --config .importlinter --no-cache
+
+coverage: venv  ## the core's own tests reach every branch of the core
+	$(BIN)/coverage erase
+	$(BIN)/coverage run -m pytest tests/core
+	$(BIN)/coverage report --fail-under=100
+
+scenarios: venv  ## the scenario files, as a user runs them
+	$(BIN)/notaus test --config config tests/scenarios/*.yaml
+
+rules: venv  ## Prometheus' own judgement of the alert rules, where promtool is to be had
+	@dev/promtool-tests
+
+unit: venv  ## every test
+	$(BIN)/python -m pytest -n 2 -rs
+
+# --- chores -------------------------------------------------------------------------------------------------------
+
+lock:  ## resolve the dependencies anew (needs uv)
+	$(COMPILE) pyproject.toml --upgrade --output-file requirements.lock
+	$(COMPILE) pyproject.toml --upgrade --group dev --extra postgresql --constraint requirements.lock \
+	  --output-file requirements-dev.lock
+	dev/build-requirements | $(COMPILE) - --upgrade --no-annotate --constraint requirements-dev.lock \
+	  --output-file requirements-build.lock
+
+docs: venv  ## write the generated pages anew
+	$(BIN)/python dev/licences.py > docs/licences.md
+	$(BIN)/python -m notaus.metrics > docs/metrics.md
+
+clean:  ## remove all that make made
+	rm -rf $(VENV) .tools dist .coverage* .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	find src tests -name __pycache__ -type d -prune -exec rm -rf {} +

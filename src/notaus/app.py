@@ -1,0 +1,453 @@
+"""The composition root: a configuration becomes a running daemon. The only place that wires parts together."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import secrets
+import socket
+import uuid
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import httpx
+import structlog
+
+from notaus import log as logs
+from notaus import web
+from notaus.checks import Checks
+from notaus.clock import Clock, SystemClock
+from notaus.cloudflare.budget import Budgets
+from notaus.cloudflare.client import Client
+from notaus.cloudflare.edge import Edge
+from notaus.config import Configuration, Settings
+from notaus.config.sources import Entry
+from notaus.core.event import Event, Order, Reconfigured, Reply, Started
+from notaus.core.fleet import Stepped
+from notaus.core.service import Service
+from notaus.daemon.alarm import Siren
+from notaus.daemon.engine import Engine, Guarded, recovered
+from notaus.daemon.executor import Executor
+from notaus.daemon.gauges import Gauges
+from notaus.daemon.leadership import RENEW_SECONDS, Leadership
+from notaus.daemon.poller import Poller
+from notaus.daemon.ports import Reader, WorldReader
+from notaus.daemon.reload import objections
+from notaus.daemon.scheduler import Bells, ScheduledBells
+from notaus.daemon.status import describe, incident_body
+from notaus.errors import ConfigurationError, JournalFailed, NotausError
+from notaus.journal import Journal, Lease
+from notaus.levers import Levers, SteeringKeys, Worlds
+from notaus.metrics import Metrics
+from notaus.notify import Channels, PagerDuty, Slack, Webhook
+from notaus.sources import Context, build
+
+FINISH_SECONDS = 20.0
+"""At SIGTERM, how long a lever being pulled may still take."""
+PRUNE_EVERY = 3600.0
+STALLED_SECONDS = 120.0
+"""A loop that has not turned for this long is not healthy."""
+
+log = structlog.get_logger(__name__)
+
+Readers = Callable[[Entry], Reader]
+
+
+class Outside:
+    """Everything that reaches beyond this process for one configuration: clients, readers, levers, checks, channels."""
+
+    def __init__(self, configuration: Configuration, clock: Clock, metrics: Metrics, http: httpx.AsyncClient) -> None:
+        settings = configuration.settings
+        edge = Edge(http, settings.origins, clock.speed)
+        self.clients = {
+            account: _client(settings, account, clock, metrics, http)
+            for account in dict.fromkeys(service.account for service in configuration.services)
+        }
+        keys = {account: SteeringKeys(client) for account, client in self.clients.items()}
+        self.levers = {account: Levers(client, keys[account]) for account, client in self.clients.items()}
+        self.worlds = {account: Worlds(client, keys[account]) for account, client in self.clients.items()}
+        self.checks = {account: Checks(client, edge) for account, client in self.clients.items()}
+        self.contexts = {account: Context(client, edge) for account, client in self.clients.items()}
+        self.channels = channels(settings, http)
+        self._readers: dict[tuple[str, type], Reader] = {}
+
+    def reader(self, entry: Entry) -> Reader:
+        """The reader of an entry's kind of source, shared by all entries of its account."""
+        key = (entry.account, type(entry.source))
+        if key not in self._readers:
+            self._readers[key] = build(type(entry.source), self.contexts[entry.account])
+        return self._readers[key]
+
+
+def _client(settings: Settings, account: str, clock: Clock, metrics: Metrics, http: httpx.AsyncClient) -> Client:
+    budgets = Budgets(settings.budgets.api[0], settings.budgets.graphql[0], float(settings.budgets.reserve))
+    client = Client(
+        http,
+        settings.cloudflare.api_url,
+        account,
+        settings.cloudflare.token,
+        clock,
+        lever_token=settings.cloudflare.lever_token,
+        budgets=budgets,
+        on_request=metrics.observe_request,
+    )
+    for family in ("api", "graphql"):
+        gauge = metrics.api_budget_remaining_ratio.labels(family=family)
+        gauge.set_function(lambda family=family: client.budget_remaining(family))
+    return client
+
+
+def channels(settings: Settings, http: httpx.AsyncClient) -> Channels:
+    """The channels of `notaus.yaml`."""
+    kinds = settings.channels
+    return Channels(
+        http,
+        {
+            "pagerduty": {
+                name: PagerDuty(each.routing_key.get_secret_value(), each.url) for name, each in kinds.pagerduty.items()
+            },
+            "slack": {name: Slack(each.webhook_url.get_secret_value()) for name, each in kinds.slack.items()},
+            "webhook": {
+                name: Webhook(
+                    each.url.get_secret_value(), each.secret.get_secret_value() if each.secret is not None else None
+                )
+                for name, each in kinds.webhook.items()
+            },
+        },
+        settings.page_link,
+    )
+
+
+class App:
+    """A daemon: polls, steps, acts, tells. One per process in service, several in a simulation."""
+
+    def __init__(
+        self,
+        configuration: Configuration,
+        journal: Journal,
+        *,
+        clock: Clock | None = None,
+        http: httpx.AsyncClient | None = None,
+        bells: Bells | None = None,
+        readers: Readers | None = None,
+        owner: str | None = None,
+        watchers: tuple[Callable[[Guarded, Event, Stepped], None], ...] = (),
+    ) -> None:
+        """What is given replaces the real thing: time, network, bells and sources (scenarios, simulations)."""
+        settings = configuration.settings
+        self.configuration, self.journal = configuration, journal
+        self.clock = clock or SystemClock(settings.clock.speed, settings.clock.anchor)
+        self.metrics = Metrics()
+        self.http = http or httpx.AsyncClient(timeout=10.0, limits=httpx.Limits(max_connections=50))
+        self.bells = bells or ScheduledBells(self.clock)
+        self._given_readers = readers
+        self.outside = Outside(configuration, self.clock, self.metrics, self.http)
+        self.executor = Executor(self, self, self, self.clock, self.metrics, self._post)
+        self.leadership = Leadership(
+            journal,
+            owner or f"{socket.gethostname()}-{os.getpid()}-{uuid.uuid4().hex[:8]}",
+            self.outside.clients,
+            self.clock,
+            self.metrics,
+            self._gained,
+            self._lost,
+        )
+        self.engine = Engine(
+            journal,
+            self.clock,
+            self.metrics,
+            self.executor,
+            Siren(self, self.clock),
+            self.leadership.lease,
+            (Gauges(self.metrics), *watchers),
+        )
+        self.pollers = self._pollers()
+        self.polls: set[asyncio.Task[None]] = set()
+        self._loop: asyncio.Task[None] | None = None
+
+    # The executor's ports, by the service's account; a reload exchanges what lies behind them
+
+    async def pull(self, service: Service, effect: Any) -> Any:
+        return await self.outside.levers[service.account].pull(service, effect)
+
+    async def check(self, service: Service, effect: Any) -> Any:
+        return await self.outside.checks[service.account].check(service, effect)
+
+    async def send(self, contact: Any, message: Any) -> None:
+        await self.outside.channels.send(contact, message)
+
+    def _post(self, service: str, event: Event) -> None:
+        try:
+            self.engine.post(service, event)
+        except NotausError as error:
+            # The effect stays in the outbox and is asked for again at the next start.
+            log.error("an event was dropped", service=service, reason=str(error))
+
+    def _pollers(self) -> dict[str, Poller]:
+        reader = self._given_readers or self.outside.reader
+        worlds: Mapping[str, WorldReader] = self.outside.worlds
+        return {
+            account: Poller(
+                account,
+                _readable(self.configuration, account),
+                reader,
+                worlds[account],
+                self.clock,
+                self.metrics,
+                self._post,
+            )
+            for account in self.outside.clients
+        }
+
+    # Accounts come and go
+
+    def _services(self, account: str) -> list[Service]:
+        return [service for service in self.configuration.services if service.account == account]
+
+    def resting(self, service: str) -> frozenset[str]:
+        return frozenset(rule for owner, rule in self.configuration.resting if owner == service)
+
+    def _gained(self, account: str) -> None:
+        """Recover the account's services from the journal, and ask again for what was under way."""
+        now = int(self.clock.now())
+        for service in self._services(account):
+            guarded = recovered(self.journal, service, self.resting(service.name), now)
+            self.engine.guarded[service.name] = guarded
+            self.engine.post(service.name, Started(now, self.configuration.hash))
+            for effect in guarded.state.outbox.values():
+                self.executor.start(service, effect)
+        self.ring(account)
+
+    def _lost(self, account: str) -> None:
+        """Another replica acts now: stop everything of the account."""
+        names = [service.name for service in self._services(account)]
+        self.executor.abandon(names)
+        for name in names:
+            self.engine.guarded.pop(name, None)
+
+    def ring(self, account: str) -> None:
+        """Poll the account's services, if they are ours."""
+        guarded = [self.engine.guarded[s.name] for s in self._services(account) if s.name in self.engine.guarded]
+        if not guarded:
+            return
+        task = asyncio.create_task(self.pollers[account].poll(guarded, self.engine.backlog), name=f"poll {account}")
+        self.polls.add(task)
+        task.add_done_callback(self._polled)
+
+    def _polled(self, task: asyncio.Task[None]) -> None:
+        self.polls.discard(task)
+        if not task.cancelled() and task.exception() is not None:
+            log.error("a poll failed in an unforeseen way", exc_info=task.exception())
+
+    def ring_all(self) -> None:
+        self.metrics.clock_skew_seconds.set(self.clock.skew)
+        for account in self.outside.clients:
+            self.ring(account)
+
+    # Life
+
+    async def start(self) -> None:
+        """Take up work: the loop turns, the leases are tried for, the bells ring. Raises JournalFailed."""
+        now = int(self.clock.now())
+        self.journal.keep_config(self.configuration.hash, _text(self.configuration), now)
+        self._loop = asyncio.create_task(self.engine.run(), name="engine")
+        self.leadership.keep()
+        self.bells.every(RENEW_SECONDS, self.leadership.keep, "leases")
+        self.bells.every(min(service.step for service in self.configuration.services), self.ring_all, "poll")
+        self.bells.every(PRUNE_EVERY, self._prune, "retention")
+        self.bells.start()
+
+    def _prune(self) -> None:
+        try:
+            self.journal.prune(int(self.clock.now()) - self.configuration.settings.retention.samples)
+        except JournalFailed as failed:
+            log.warning("old samples could not be dropped", reason=str(failed))
+
+    async def stop(self) -> None:
+        """Stop taking up work, finish or safely leave what is under way, give the leases back."""
+        self.bells.stop()
+        for poll in list(self.polls):
+            poll.cancel()
+        await self.executor.finish(FINISH_SECONDS / self.clock.speed)
+        await self._drain()
+        await self.crash()
+        self.leadership.release()
+
+    async def _drain(self) -> None:
+        """Let the engine take the letters that are waiting, unless the journal fails."""
+        for _ in range(200):
+            if self.engine.backlog == 0 or self.engine.failing is not None:
+                break
+            await asyncio.sleep(0.01)
+
+    async def crash(self) -> None:
+        """Drop everything as it stands, as a kill would."""
+        self.bells.stop()
+        tasks = [*self.polls, *self.executor.tasks.values(), *([self._loop] if self._loop is not None else [])]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def run(self, stop: asyncio.Event, *, ready: Callable[[str], None] | None = None) -> None:
+        """Serve until `stop` is set. Raises NotausError where it cannot start."""
+        settings = self.configuration.settings
+        token = web_token(settings)
+        page = web.create(self, self.metrics, token)
+        down = asyncio.Event()
+        serving = asyncio.create_task(
+            web.serve(page, settings.listen.address, settings.listen.port, stop=down, ready=ready), name="web"
+        )
+        await asyncio.sleep(0)
+        stopping = asyncio.create_task(stop.wait())
+        try:
+            await self.start()
+            watched = [serving, stopping, *([self._loop] if self._loop is not None else [])]
+            done, _ = await asyncio.wait(watched, return_when=asyncio.FIRST_COMPLETED)
+            for task in done - {stopping}:
+                task.result()
+        finally:
+            stopping.cancel()
+            await self.stop()
+            down.set()
+            await asyncio.gather(serving, return_exceptions=True)
+            await self.http.aclose()
+
+    # Reload
+
+    def reload(self, configuration: Configuration) -> None:
+        """Put a new configuration in force. Raises ConfigurationError with the reason where it may not be."""
+        found = objections(self.engine.guarded, configuration)
+        if found:
+            raise ConfigurationError("the reload is refused: " + "; ".join(found))
+        old, self.configuration = self.configuration, configuration
+        self.outside = Outside(configuration, self.clock, self.metrics, self.http)
+        self.pollers = self._pollers()
+        now = int(self.clock.now())
+        self.journal.keep_config(configuration.hash, _text(configuration), now)
+        self.leadership.accounts = tuple(self.outside.clients)
+        for service in configuration.services:
+            if service.name in self.engine.guarded:
+                self._replace(service, old, now)
+            elif service.account in self.leadership.leases:
+                self.engine.guarded[service.name] = recovered(self.journal, service, self.resting(service.name), now)
+                self.engine.post(service.name, Started(now, configuration.hash))
+        kept = {service.name for service in configuration.services}
+        for name in [name for name in self.engine.guarded if name not in kept]:
+            self.engine.guarded.pop(name)
+            self.metrics.forget(name)
+        self.leadership.keep()
+
+    def _replace(self, service: Service, old: Configuration, now: int) -> None:
+        before = self.engine.guarded[service.name].service
+        changed = tuple(
+            rule.name
+            for rule in service.rules
+            if before.mode is not service.mode
+            or old.rule_fingerprints.get((service.name, rule.name))
+            != self.configuration.rule_fingerprints.get((service.name, rule.name))
+        )
+        event = Reconfigured(now, self.configuration.hash, changed)
+        self.engine.post(service.name, event, (service, self.resting(service.name)))
+
+    # What the web shows
+
+    def now(self) -> int:
+        return int(self.clock.now())
+
+    def healthy(self) -> tuple[bool, str]:
+        if self._loop is None or self._loop.done():
+            return False, "the loop has ended"
+        idle = self.clock.now() - self.engine.turned_at
+        if self.engine.backlog and self.engine.failing is None and idle > STALLED_SECONDS:
+            return False, f"the loop has not turned for {idle:.0f} s with {self.engine.backlog} events waiting"
+        return True, "the loop turns"
+
+    def ready(self) -> tuple[bool, str]:
+        if self.engine.failing is not None:
+            return False, f"the journal fails: {self.engine.failing}"
+        missing = [account for account in self.outside.clients if self.leadership.lease(account) is None]
+        if missing:
+            return False, f"no lease for {', '.join(missing)}: another replica holds it"
+        return True, "the journal can be written, and every lease is held"
+
+    def services(self) -> Sequence[str]:
+        return [service.name for service in self.configuration.services]
+
+    def status(self) -> Mapping[str, Any]:
+        now = self.now()
+        return {
+            "now": now,
+            "ready": self.ready()[0],
+            "services": {name: describe(guarded, now) for name, guarded in self.engine.guarded.items()},
+        }
+
+    def incidents(self, limit: int) -> Sequence[Mapping[str, Any]]:
+        return [incident_body(row) for row in self.journal.incidents(limit=limit)]
+
+    def incident(self, id: str) -> Mapping[str, Any] | None:
+        row = self.journal.incident(id)
+        return None if row is None else incident_body(row)
+
+    async def order(self, service: str, order: Order) -> Reply:
+        return await self.engine.order(service, order)
+
+    def lease(self, account: str) -> Lease | None:
+        return self.leadership.lease(account)
+
+
+def _readable(configuration: Configuration, account: str) -> Iterable[Entry]:
+    """The entries that some source of this release can read."""
+    return [e for e in configuration.entries if e.account == account and type(e.source) in _kinds()]
+
+
+def _kinds() -> frozenset[type]:
+    from notaus.sources import READERS
+
+    return frozenset(READERS)
+
+
+def _text(configuration: Configuration) -> str:
+    return "\n".join(f"# {file}\n{text}" for file, text in configuration.texts.items())
+
+
+def state_directory(settings: Settings) -> Path:
+    """Where the daemon keeps what lies beside its journal."""
+    store = settings.store
+    prefix = "sqlite:///"
+    path = store.removeprefix(prefix) if store.startswith(prefix) else ""
+    return Path(path).parent if path else Path("var")
+
+
+def web_token(settings: Settings) -> str:
+    """The token of the daemon's API, made at first use; readable by the daemon's user alone."""
+    path = state_directory(settings) / "api-token"
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if not path.exists():
+            with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+                file.write(secrets.token_urlsafe(32))
+        token = path.read_text().strip()
+    except OSError as error:
+        raise NotausError(f"the API token {path} cannot be kept: {error.strerror}") from None
+    logs.redact(token)
+    return token
+
+
+def open_journal(settings: Settings) -> Journal:
+    """The journal of `store`; its directory is created. Raises JournalFailed."""
+    directory = state_directory(settings)
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise JournalFailed(f"the directory {directory} of the journal cannot be made: {error.strerror}") from None
+    return Journal.open(settings.store)
+
+
+def keep_secrets(settings: Settings) -> None:
+    """Tell the log which values must never appear."""
+    logs.redact(settings.cloudflare.token.get_secret_value())
+    if settings.cloudflare.lever_token is not None:
+        logs.redact(settings.cloudflare.lever_token.get_secret_value())
+    if "@" in settings.store:
+        logs.redact(settings.store.rpartition("@")[0].rpartition(":")[2])

@@ -1,0 +1,1 @@
+"""The one package that knows Cloudflare's URLs and answers."""

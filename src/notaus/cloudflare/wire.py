@@ -1,0 +1,145 @@
+"""The shapes of what Cloudflare answers, as far as we read them. Fields we do not know are ignored."""
+
+from __future__ import annotations
+
+import re
+from datetime import datetime
+from typing import Annotated, Any
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+
+from notaus.core.world import Deployment, Version
+
+
+class Shape(BaseModel):
+    """A part of an answer."""
+
+    model_config = ConfigDict(extra="ignore", populate_by_name=True, frozen=True)
+
+
+def _or_empty(value: Any) -> Any:
+    return [] if value is None else value
+
+
+class ApiError(Shape):
+    """One entry of `errors`."""
+
+    code: int = 0
+    message: str = ""
+    error_chain: Annotated[list[ApiError], BeforeValidator(_or_empty)] = []
+
+    def __str__(self) -> str:
+        chain = "".join(f": {e.message}" for e in self.error_chain if e.message)
+        return f"{self.message or 'no reason given'}{chain} (code {self.code})"
+
+
+class ResultInfo(Shape):
+    """Where a page stands in its list."""
+
+    page: int | None = None
+    total_count: int | None = None
+    total_pages: int | None = None
+    cursor: str | None = None
+
+
+class Envelope(Shape):
+    """Cloudflare's v4 envelope; `errors` may be null, and `messages` may carry code 10000 on success."""
+
+    success: bool
+    errors: Annotated[list[ApiError], BeforeValidator(_or_empty)] = []
+    result: Any = None
+    result_info: ResultInfo | None = None
+
+
+class Annotations(Shape):
+    """What the uploader or deployer said."""
+
+    message: str | None = Field(None, alias="workers/message")
+    tag: str | None = Field(None, alias="workers/tag")
+    triggered_by: str | None = Field(None, alias="workers/triggered_by")
+
+
+class VersionShare(Shape):
+    """One version of a deployment and its percentage of the traffic."""
+
+    version_id: str
+    percentage: float
+
+
+class DeploymentShape(Shape):
+    """An entry of `GET …/deployments`."""
+
+    id: str
+    created_on: datetime
+    versions: list[VersionShare]
+    annotations: Annotations | None = None
+
+    def deployment(self) -> Deployment:
+        shares = tuple((v.version_id, v.percentage) for v in self.versions)
+        message = self.annotations.message if self.annotations else None
+        return Deployment(self.id, int(self.created_on.timestamp()), shares, message)
+
+
+class DeploymentList(Shape):
+    deployments: list[DeploymentShape]
+
+
+class VersionMetadata(Shape):
+    created_on: datetime
+
+
+class Binding(Shape):
+    """A resource that a version is bound to."""
+
+    type: str = ""
+    name: str = ""
+    namespace_id: str | None = None
+
+
+class Script(Shape):
+    etag: str | None = None
+
+
+class Runtime(Shape):
+    migration_tag: str | None = None
+
+
+class Resources(Shape):
+    bindings: Annotated[list[Binding], BeforeValidator(_or_empty)] = []
+    script: Script = Script()
+    script_runtime: Runtime = Runtime()
+
+
+class VersionShape(Shape):
+    """An entry of `GET …/versions`, or a whole `GET …/versions/{id}`, which adds the resources."""
+
+    id: str
+    number: int | None = None
+    metadata: VersionMetadata
+    annotations: Annotations | None = None
+    resources: Resources | None = None
+
+    def version(self) -> Version:
+        said = self.annotations or Annotations.model_validate({})
+        etag = self.resources.script.etag if self.resources else None
+        return Version(
+            self.id, int(self.metadata.created_on.timestamp()), said.tag, etag, said.message, said.triggered_by
+        )
+
+
+class VersionList(Shape):
+    items: list[VersionShape]
+
+
+class TokenState(Shape):
+    """The answer of a token's verification."""
+
+    id: str = ""
+    status: str = ""
+    expires_on: datetime | None = None
+
+
+def excerpt(body: bytes, limit: int = 200) -> str:
+    """The beginning of a body that is no JSON, on one line, tags left out."""
+    text = re.sub(r"<[^>]*>", " ", body[: limit * 8].decode("utf-8", "replace"))
+    return " ".join(text.split())[:limit]

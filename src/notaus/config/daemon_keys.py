@@ -1,0 +1,112 @@
+"""The keys of `notaus.yaml`, declared, level by level; each is also a `NOTAUS_…` variable."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+from notaus.config import kinds as k
+from notaus.config import measures as m
+from notaus.config.containers import MapOf
+from notaus.config.keys import DEFAULTS, HTTP_URL
+from notaus.config.table import Key, Keys, Nested
+from notaus.core.service import Mode
+
+
+class LogFormat(StrEnum):
+    JSON = "json"
+    TERMINAL = "terminal"
+
+
+class LogLevel(StrEnum):
+    DEBUG = "debug"
+    INFO = "info"
+    WARNING = "warning"
+    ERROR = "error"
+
+
+STORE = Key(
+    "store",
+    k.Text("a file or a database URL"),
+    "The journal: a SQLite file, or a database URL.",
+    "var/notaus.sqlite",
+    secret=True,
+)
+ADDRESS = Key("address", k.Text("an address"), "The address the web server listens on.", "127.0.0.1")
+PORT = Key("port", k.Integer(0, 65535), "Its port; 0 takes a free one.", "9464")
+LISTEN_KEYS = Keys("listen", (ADDRESS, PORT))
+LISTEN = Key("listen", Nested(LISTEN_KEYS), "Where metrics, health and the web page are served.")
+
+API_URL = Key("api_url", HTTP_URL, "The Cloudflare API.", "https://api.cloudflare.com/client/v4")
+TOKEN = Key(
+    "token",
+    k.Text("an API token"),
+    "The token that reads, and pulls levers.",
+    default_words="must be given",
+    secret=True,
+)
+LEVER_TOKEN = Key(
+    "lever_token",
+    k.Text("an API token"),
+    "A token of its own for levers.",
+    default_words="`token`",
+    secret=True,
+)
+CLOUDFLARE_KEYS = Keys("cloudflare", (API_URL, TOKEN, LEVER_TOKEN))
+CLOUDFLARE = Key("cloudflare", Nested(CLOUDFLARE_KEYS), "How Cloudflare is reached.")
+
+ORIGINS = Key(
+    "origins",
+    MapOf(HTTP_URL),
+    "Host to base URL: where probes and checks of that host go instead, for staging and the sandbox.",
+)
+
+ROUTING_KEY = Key("routing_key", k.Text("an integration key"), "The integration key.", required=True, secret=True)
+PAGERDUTY_URL = Key("url", HTTP_URL, "The Events API.", "https://events.pagerduty.com/v2/enqueue")
+WEBHOOK_URL = Key("webhook_url", HTTP_URL, "The incoming webhook.", required=True, secret=True)
+HOOK_URL = Key("url", HTTP_URL, "Where messages are posted.", required=True, secret=True)
+HOOK_SECRET = Key("secret", k.Text("a secret"), "Signs each message.", default_words="unsigned", secret=True)
+PAGERDUTY_KEYS = Keys("channels.pagerduty.NAME", (ROUTING_KEY, PAGERDUTY_URL))
+SLACK_KEYS = Keys("channels.slack.NAME", (WEBHOOK_URL,))
+WEBHOOK_KEYS = Keys("channels.webhook.NAME", (HOOK_URL, HOOK_SECRET))
+PAGERDUTY = Key("pagerduty", MapOf(Nested(PAGERDUTY_KEYS)), "PagerDuty services, by name.")
+SLACK = Key("slack", MapOf(Nested(SLACK_KEYS)), "Slack channels, by name.")
+WEBHOOK = Key("webhook", MapOf(Nested(WEBHOOK_KEYS)), "Webhooks, by name.")
+NOT_YET = ("statuspage", "github", "apprise")
+"""Kinds of channels that this release does not have; naming them is a warning, not a mistake."""
+LATER = tuple(
+    Key(kind, MapOf(k.Raw("a mapping", {"type": "object"})), "Not available yet: accepted, and told as a warning.")
+    for kind in NOT_YET
+)
+CHANNEL_KINDS = (PAGERDUTY, SLACK, WEBHOOK)
+CHANNELS_KEYS = Keys("channels", (*CHANNEL_KINDS, *LATER), "Kind, then the name that service files use.")
+CHANNELS = Key("channels", Nested(CHANNELS_KEYS), "Where pages can go.")
+
+PAGE_LINK = Key("page_link", HTTP_URL, "The base URL of the web page, for links in pages.", default_words="no links")
+MODE_CAP = Key(
+    "mode", k.Choice(Mode), "`observe` keeps every service from acting; `act` leaves it to the services.", "act"
+)
+FORMAT = Key("format", k.Choice(LogFormat), "How lines are written.", default_words="terminal on a terminal, else json")
+LEVEL = Key("level", k.Choice(LogLevel), "What is written.", "info")
+LOG_KEYS = Keys("log", (FORMAT, LEVEL))
+LOG = Key("log", Nested(LOG_KEYS), "The daemon's log.")
+SPEED = Key("speed", k.Number(), "Seconds of the daemon's clock per second.", "1")
+ANCHOR = Key("anchor", m.Anchor(), "A real and a virtual time that coincide.", default_words="the start")
+CLOCK_KEYS = Keys("clock", (SPEED, ANCHOR))
+CLOCK = Key("clock", Nested(CLOCK_KEYS), "Only for demonstrations: a clock that runs fast.")
+SAMPLES = Key("samples", m.Duration(86_400), "How long samples are kept; incidents are kept for ever.", "30d")
+RETENTION_KEYS = Keys("retention", (SAMPLES,))
+RETENTION = Key("retention", Nested(RETENTION_KEYS), "What is kept how long.")
+API_BUDGET = Key("api", m.CountPer(), "Requests to the Cloudflare API.", "1200 per 5m")
+GRAPHQL_BUDGET = Key("graphql", m.CountPer(), "GraphQL queries.", "300 per 5m")
+RESERVE = Key("reserve", m.Percent(), "The part of the API budget that only levers may use.", "20%")
+BUDGETS_KEYS = Keys("budgets", (API_BUDGET, GRAPHQL_BUDGET, RESERVE))
+BUDGETS = Key("budgets", Nested(BUDGETS_KEYS), "How much of the API's limits the daemon allows itself.")
+DEFAULTS_KEY = Key(
+    "defaults", Nested(DEFAULTS), "Any key of the service level: holds where a service does not say otherwise."
+)
+
+DAEMON = Keys(
+    "daemon",
+    (STORE, LISTEN, CLOUDFLARE, ORIGINS, CHANNELS, PAGE_LINK, MODE_CAP, LOG, CLOCK, RETENTION, BUDGETS, DEFAULTS_KEY),
+    "The daemon.",
+)

@@ -1,0 +1,381 @@
+"""The language, declared: every key of a service file, level by level. Loader, schema and reference all read this."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Any
+
+from notaus.config import kinds as k
+from notaus.config import measures as m
+from notaus.config.containers import ListOf, MapOf, Pair
+from notaus.config.table import ByKey, ByTag, Key, Keys, Nested, TextOr
+from notaus.core.rule import NoData, Severity
+from notaus.core.service import Mode, OverridePolicy, Requirement
+
+NAME = r"^[A-Za-z_][A-Za-z0-9_-]*$"
+NAME_FORM = "letters, digits, `_` and `-`, beginning with a letter"
+
+
+class Approval(StrEnum):
+    REQUIRED = "required"
+
+
+class ReadWhat(StrEnum):
+    KV = "kv"
+    DEPLOYMENT = "deployment"
+
+
+class DeclaredUnit(StrEnum):
+    RATIO = "%"
+    MILLISECONDS = "ms"
+    PER_MINUTE = "/min"
+    PER_HOUR = "/hour"
+
+
+# Keys that several levels share: daemon `defaults`, service, and where named signal, rule or ladder. The inner wins.
+
+STEP = Key("step", m.Duration(1), "The grid: every signal has a sample at each UTC multiple of it.", "15s")
+WINDOW = Key(
+    "window", m.Duration(1), "A sample is computed over this much time before it; a multiple of `step`.", "60s"
+)
+SETTLE = Key(
+    "settle",
+    m.Duration(),
+    "How long the source may go on filling in data; younger samples are pending.",
+    default_words="by source: analytics_engine and sql 60s, observability 45s, workers, http and r2 180s, others 0s",
+)
+VALIDATE = Key("validate", m.Duration(1), "After `propagation`, how long a step is watched until its verdict.", "5m")
+PROPAGATION = Key("propagation", m.Duration(), "After a step, how long until its effect counts.", "60s")
+DEADLINE = Key("deadline", m.Duration(1), "By when the checks of a step must have passed.", "120s")
+MAX_ACTIONS = Key(
+    "max_actions", m.CountPer(), "Automatic steps within a sliding time; beyond it only pages.", "4 per hour"
+)
+OVERRIDE = Key(
+    "override",
+    k.Choice(OverridePolicy),
+    "When a person undoes a step during an incident: `hold` leaves it to them, `enforce` does not.",
+    "hold",
+)
+OVERRIDE_FOR = Key("override_for", m.Duration(), "How long an override keeps automation away.", "30m")
+TTL = Key("ttl", m.Duration(60), "When an unanswered approval request expires.", "30m")
+MODE = Key("mode", k.Choice(Mode), "`observe` decides and tells, `act` pulls levers.", "observe")
+RESOLVE_FOR = Key(
+    "resolve_for", m.Duration(), "How long a condition must be known false to be cleared; at most `validate`.", "2m"
+)
+NO_DATA = Key(
+    "no_data",
+    k.Choice(NoData),
+    "What an unknown sample does to a hold: `reset` breaks it, `ignore` passes over it, `breach` extends it.",
+    "reset",
+)
+BLIND_AFTER = Key("blind_after", m.Duration(1), "A rule that could not be evaluated for this long pages.", "5m")
+ON_BLIND = Key(
+    "on_blind", k.Text("a rung"), "The rung to take when a rule is blind.", default_words="none: only a page"
+)
+MIN_REQUESTS = Key(
+    "min_requests",
+    k.Integer(0, 10**9),
+    "Requests that must stand behind a quantile's hold, of each cohort compared.",
+    "100",
+)
+FALSE_ACTIONS = Key(
+    "false_actions",
+    m.FalseActions(),
+    "How often a year chance alone may make a rate rule act; `any` turns the evidence gate off.",
+    "1",
+)
+STABLE_AFTER = Key(
+    "stable_after", m.Duration(1), "A version is known-stable after it served all traffic for this long.", "1h"
+)
+
+SIGNAL_LEVEL = (WINDOW, SETTLE)
+LADDER_LEVEL = (PROPAGATION, VALIDATE, DEADLINE, MAX_ACTIONS)
+RULE_LEVEL = (RESOLVE_FOR, NO_DATA, BLIND_AFTER, ON_BLIND, MIN_REQUESTS, FALSE_ACTIONS)
+SERVICE_LEVEL = (MODE, STEP, *SIGNAL_LEVEL, *LADDER_LEVEL, OVERRIDE, OVERRIDE_FOR, TTL, *RULE_LEVEL, STABLE_AFTER)
+
+DEFAULTS = Keys("defaults", SERVICE_LEVEL, "What holds for every service that does not say otherwise.")
+
+# signals
+
+SOURCE = Key("source", k.Text("a source"), "What is read; one of the sources below.", required=True)
+UNIT = Key("unit", k.Choice(DeclaredUnit), "The unit of the values.", default_words="none: a bare number")
+
+
+def _source(name: str, meaning: str, *keys: Key[Any], only_one_of: tuple[Key[Any], ...] = ()) -> Keys:
+    return Keys(f"signals.NAME (source: {name})", (SOURCE, *keys, *SIGNAL_LEVEL), meaning, only_one_of)
+
+
+DATASET = Key("dataset", k.Text("a dataset", NAME, NAME_FORM), "The dataset's name.", required=True)
+COHORT_COLUMN = Key(
+    "column", k.Text("a column", NAME, NAME_FORM), "The column that says which cohort served.", required=True
+)
+COHORT_NAMES = Key(
+    "names",
+    ListOf(k.Text("a cohort", NAME, NAME_FORM), least=1),
+    "Its values; each becomes the first part of signal names.",
+    required=True,
+)
+COHORT_KEYS = Keys("signals.NAME.cohorts", (COHORT_COLUMN, COHORT_NAMES))
+COHORTS = Key(
+    "cohorts", Nested(COHORT_KEYS), "Slices of the traffic; without them, signals begin with the entry's name."
+)
+ERROR = Key("error", k.Text("an SQL condition"), "Which rows are errors; gives `errors` and `error_rate`.")
+LATENCY = Key(
+    "latency", k.Text("an SQL expression"), "The latency of a row in milliseconds; gives `latency_p50` to `p99`."
+)
+WHERE = Key("where", k.Text("an SQL condition"), "Which rows count at all.", default_words="every row")
+OF = Key("of", k.Text("an SQL condition"), "The rows that count.", required=True)
+AMONG = Key("among", k.Text("an SQL condition"), "The rows they are counted among.", default_words="every row")
+RATIO_KEYS = Keys("signals.NAME.ratios.NAME", (OF, AMONG))
+RATIOS = Key(
+    "ratios", MapOf(TextOr(k.Text("an SQL condition"), RATIO_KEYS)), "Shares of rows, each a signal of its name."
+)
+ANALYTICS_ENGINE = _source(
+    "analytics_engine",
+    "A Workers Analytics Engine dataset. Gives `requests`, `share` (with cohorts), `errors`, `error_rate`, "
+    "`latency_p50`, `_p90`, `_p95`, `_p99` and every ratio, per cohort where there are cohorts.",
+    DATASET,
+    COHORTS,
+    ERROR,
+    LATENCY,
+    WHERE,
+    RATIOS,
+)
+
+SCRIPT = Key("script", k.Text("a Worker's name"), "The Worker.", default_words="the service's `worker`")
+BY_VERSION = Key("by_version", k.Flag(), "Counts each script version by itself.", "false")
+
+
+class LatencyBase(StrEnum):
+    WALL_TIME = "wallTime"
+    CPU_TIME = "cpuTime"
+
+
+WORKERS_LATENCY = Key("latency", k.Choice(LatencyBase), "What the latency is measured of.", "wallTime")
+WORKERS = _source(
+    "workers",
+    "Invocations of a Worker. Gives `requests`, `errors` (uncaught only), `error_rate`, "
+    "`latency_p50`, `_p90`, `_p95`, `_p99`.",
+    SCRIPT,
+    BY_VERSION,
+    WORKERS_LATENCY,
+)
+OBSERVABILITY = _source(
+    "observability",
+    "Workers Observability telemetry. Gives `requests`, `errors`, `error_rate`, `latency_p50`, `_p90`, `_p95`, `_p99`.",
+    SCRIPT,
+)
+ZONE = Key("zone", k.Text("a zone id"), "The zone's id.", required=True)
+HOST = Key("host", k.Text("a host name"), "The host whose requests count.", required=True)
+ERRORS = Key(
+    "errors",
+    ListOf(m.Status(), single=True, least=1),
+    "The statuses that count as errors.",
+    default_words="500-599, 400, 408, 422",
+)
+HTTP = _source(
+    "http",
+    "Requests to a zone and host. Gives `requests`, `error_rate`, `error_5xx_rate`, `latency_p50`, `_p95`, `_p99`.",
+    ZONE,
+    HOST,
+    ERRORS,
+)
+BUCKET = Key("bucket", k.Text("a bucket"), "The bucket's name.", required=True)
+ACTIONS = Key(
+    "actions",
+    ListOf(k.Text("an R2 action", NAME, NAME_FORM), least=1),
+    "The actions that count.",
+    default_words="PutObject, UploadPart, CompleteMultipartUpload",
+)
+R2 = _source("r2", "Operations on an R2 bucket. Gives `operations`, `failures`, `failure_rate`.", BUCKET, ACTIONS)
+
+HTTP_URL = k.Url()
+WS_URL = k.Url(("http", "https", "ws", "wss"), "a WebSocket URL")
+GET = Key("get", HTTP_URL, "The URL to get.")
+WEBSOCKET = Key("websocket", WS_URL, "The URL to shake hands with.")
+STATUS = Key("status", k.Integer(100, 599), "The status that the answer must have.", default_words="any 2xx")
+HEADER = Key("header", MapOf(k.Text("a header's value")), "Headers that the answer must have, by name.")
+JSON = Key("json", MapOf(k.Value(null=True)), "Fields that the answer must have, by dotted path.")
+TIMEOUT = Key("timeout", m.Timeout(), "When an answer comes too late.", "5s")
+CONTROL = Key(
+    "control", HTTP_URL, "A URL that answers while our own network works.", default_words="the Cloudflare API"
+)
+PROBE = _source(
+    "probe",
+    "The daemon's own requests, one a step. Gives `failed` (0 or 1), `failure_rate`, "
+    "`latency_p50`, `_p90`, `_p95`, `_p99`.",
+    GET,
+    WEBSOCKET,
+    STATUS,
+    HEADER,
+    JSON,
+    TIMEOUT,
+    CONTROL,
+    only_one_of=(GET, WEBSOCKET),
+)
+QUERY = Key("query", k.Text("a query"), "The query; its one value is the signal.", required=True)
+URL = Key(
+    "url", k.Text("a URL", r"^[a-zA-Z][\w+.-]*://\S", "write scheme://…"), "Where to ask.", required=True, secret=True
+)
+SQL = _source(
+    "sql", "Any Analytics Engine SQL that gives a time and a value. The entry's name is the signal.", QUERY, UNIT
+)
+DATABASE = _source("database", "A scalar SQL query. The entry's name is the signal.", URL, QUERY, UNIT, TIMEOUT)
+PROMETHEUS = _source("prometheus", "A PromQL query. The entry's name is the signal.", URL, QUERY, UNIT)
+PUSH = _source("push", "Values posted to the daemon. The entry's name is the signal.", UNIT)
+
+SOURCES: dict[str, Keys] = {
+    "analytics_engine": ANALYTICS_ENGINE,
+    "workers": WORKERS,
+    "observability": OBSERVABILITY,
+    "http": HTTP,
+    "r2": R2,
+    "probe": PROBE,
+    "sql": SQL,
+    "database": DATABASE,
+    "prometheus": PROMETHEUS,
+    "push": PUSH,
+}
+
+# ladder
+
+NAMESPACE = Key("kv", k.Text("a KV namespace id"), "The Workers KV namespace that is written.", required=True)
+KV_KEY = Key("key", k.Text("a KV key"), "The key that is written.", required=True)
+FIELDS = Key(
+    "fields", MapOf(k.Value()), "Fields written with every rung, where missing; `$now` is the time of the write."
+)
+KV_LEVER = Keys("ladder.lever (kv)", (NAMESPACE, KV_KEY, FIELDS), "A JSON object in Workers KV.")
+DEPLOYMENT = Key(
+    "deployment",
+    k.Text("a Worker's name"),
+    "The Worker whose last known-stable version is deployed.",
+    required=True,
+)
+DEPLOYMENT_LEVER = Keys("ladder.lever (deployment)", (DEPLOYMENT, STABLE_AFTER), "The live version of a Worker.")
+LEVERS: dict[str, Keys] = {"kv": KV_LEVER, "deployment": DEPLOYMENT_LEVER}
+
+LEVER = Key("lever", ByKey(LEVERS, "a lever"), "What is moved.", required=True)
+CURRENT, STABLE = "current", "last known stable"
+RUNG_FORM: k.Schema = {"anyOf": [{"enum": [CURRENT, STABLE]}, MapOf(k.Value()).schema()]}
+RUNGS = Key(
+    "rungs",
+    MapOf(k.Raw("a rung", RUNG_FORM)),
+    "By name, each safer than the one before: the KV fields of the rung; with a deployment lever "
+    f"`{CURRENT}` or `{STABLE}`.",
+    required=True,
+)
+ESCALATE_TO = Key(
+    "escalate_to",
+    k.Text("a rung"),
+    "How far a step may go that no rule named.",
+    default_words="no step beyond those that rules name",
+)
+DRAINS = Key(
+    "drains", MapOf(k.Text("a cohort")), "Rung to cohort: the rung that takes all of the cohort's traffic away."
+)
+SHARE_SIGNAL = Key("signal", k.Text("a signal"), "The signal that shows the split.", required=True)
+SHARE_FROM = Key("from", k.Text("a field of the rungs"), "The rung's field (a percentage) that sets it.", required=True)
+SHARE_KEYS = Keys("ladder.share", (SHARE_SIGNAL, SHARE_FROM))
+SHARE = Key("share", Nested(SHARE_KEYS), "The split that a rung should lead to.")
+LADDER = Keys("ladder", (LEVER, RUNGS, ESCALATE_TO, DRAINS, SHARE, *LADDER_LEVEL))
+
+# rules
+
+WHEN = Key(
+    "when",
+    ListOf(k.Written(), single=True, least=1),
+    "`SIGNAL OP BOUND`, or a list of which all must be true at the same sample.",
+)
+TRIGGER = Key(
+    "trigger", k.Flag(), "Instead of `when`: fired only by a person's report or an authenticated hook.", "false"
+)
+FOR = Key("for", m.Hold(), "How long the condition must have been true; `3m of 5m` for M of N.", "0s")
+SEVERITY = Key("severity", k.Choice(Severity), "How loud the page is.", required=True)
+THEN = Key("then", k.Text("a rung, or `investigate`"), "The rung to take; `investigate` only tells.", required=True)
+RULE_NAME = Key("name", k.Text(), "Unique within the service.", default_words="the text of `when`")
+WITHIN = Key("within", m.OfDeploy(), "Acts only while the live deployment is no older than this; else it pages.")
+APPROVAL = Key("approval", k.Choice(Approval), "Asks a person first.", default_words="acts by itself")
+RULE = Keys("rules", (RULE_NAME, WHEN, TRIGGER, FOR, WITHIN, APPROVAL, SEVERITY, THEN, *RULE_LEVEL))
+
+# verification and restore
+
+AT = Key("at", k.Text("a rung"), "Only after a step to this rung.", default_words="every rung")
+ADVISORY = Key("advisory", k.Flag(), "Its failure is told but fails no step.", "false")
+READ = Key("read", k.Choice(ReadWhat), "Reads the KV key or the deployment back.", required=True)
+CHECK_GET = Key("get", HTTP_URL, "Gets the URL.", required=True)
+CHECK_WEBSOCKET = Key("websocket", WS_URL, "Shakes hands with the URL.", required=True)
+CHECK_SIGNAL = Key("signal", k.Written(), "A condition that must hold after the step.", required=True)
+CHECK_FOR = Key("for", m.Duration(), "How long it must hold.", default_words="`validate`")
+CHECK_JSON = Key(
+    "json",
+    MapOf(k.Value(null=True)),
+    "Fields that the answer must have, by dotted path; `$FIELD` is the rung's or the lever's, "
+    "`$target.tag` and `$target.id` are the version's.",
+)
+CHECK_HEADER = Key(
+    "header",
+    MapOf(k.Text("a header's value")),
+    "Headers that the answer must have; `$FIELD` and `$target.tag` as in `json`.",
+)
+CHECK_LATENCY = Key("latency", m.Below(), "How fast the answer must come, such as `< 1s`.")
+CHECKS: dict[str, Keys] = {
+    "read": Keys("verify (read)", (READ, AT, ADVISORY)),
+    "get": Keys("verify (get)", (CHECK_GET, STATUS, CHECK_HEADER, CHECK_JSON, CHECK_LATENCY, AT, ADVISORY)),
+    "websocket": Keys("verify (websocket)", (CHECK_WEBSOCKET, AT, ADVISORY)),
+    "signal": Keys("verify (signal)", (CHECK_SIGNAL, CHECK_FOR, AT, ADVISORY)),
+}
+ATTEST = Key("attest", k.Text(), "What a named person must attest.", required=True)
+ATTEST_KEYS = Keys("restore.require", (ATTEST,))
+RESTORE_REQUIRE = Key(
+    "require",
+    ListOf(TextOr(k.Written(), ATTEST_KEYS)),
+    "What must be so before a person may restore: conditions, and what a person attests.",
+)
+RAMP_RUNG = Key("rung", k.Text("a rung"), "The rung.", required=True)
+RAMP_FOR = Key("for", m.Duration(), "How long it is watched before the next.", required=True)
+RAMP_KEYS = Keys("restore.ramp", (RAMP_RUNG, RAMP_FOR))
+RAMP = Key("ramp", ListOf(Nested(RAMP_KEYS)), "The rungs on the way back.")
+RESTORE_KEYS = Keys("restore", (RESTORE_REQUIRE, RAMP))
+
+# people
+
+CONTACTS = ListOf(Pair())
+CRITICAL = Key("critical", CONTACTS, "Who hears of critical pages.")
+WARNING = Key("warning", CONTACTS, "Who hears of warnings.")
+ESCALATE = Key("escalate", CONTACTS, "Whom to try next when nobody answers or a channel fails.")
+PAGE_KEYS = Keys("page", (CRITICAL, WARNING, ESCALATE), "Lists of `CHANNEL: NAME`, the names as in `notaus.yaml`.")
+
+SERVICE_NAME = Key("name", k.Text("a name", NAME, NAME_FORM), "The service's name.", required=True)
+ACCOUNT = Key("account", k.Text("an account id"), "The Cloudflare account's id.", required=True)
+WORKER = Key("worker", k.Text("a Worker's name"), "The guarded Worker.", required=True)
+SIGNALS = Key(
+    "signals", MapOf(ByTag("source", SOURCES, "a source")), "What is measured, by name of your choice.", required=True
+)
+LADDER_KEY = Key("ladder", Nested(LADDER), "What can be done.", required=True)
+RULES = Key("rules", ListOf(Nested(RULE), least=1), "The threshold table.", required=True)
+REQUIRE = Key("require", ListOf(k.Choice(Requirement)), "The pre-rollback checklist, for every rule that rolls back.")
+VERIFY = Key("verify", ListOf(ByKey(CHECKS, "a check")), "The checks that a step took effect.")
+RESTORE = Key("restore", Nested(RESTORE_KEYS), "How a person returns the service to normal.")
+PAGE = Key("page", Nested(PAGE_KEYS), "Who is told.")
+APPROVERS = Key("approvers", CONTACTS, "Who gets approval requests, and may answer them.")
+RECOVERY = Key("recovery", MapOf(k.Text("a command")), "Commands for people, by name; shown on pages.")
+
+SERVICE = Keys(
+    "service",
+    (
+        SERVICE_NAME,
+        ACCOUNT,
+        WORKER,
+        SIGNALS,
+        LADDER_KEY,
+        RULES,
+        REQUIRE,
+        VERIFY,
+        RESTORE,
+        PAGE,
+        APPROVERS,
+        RECOVERY,
+        *SERVICE_LEVEL,
+    ),
+    "One guarded Worker.",
+)

@@ -1,0 +1,198 @@
+"""A service file as a whole: from its text to a `Service`, its entries for the poller, and what rests."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+
+from notaus.config import keys as key
+from notaus.config.checks import read_checks, read_restore
+from notaus.config.conditions import Catalogue
+from notaus.config.containers import Entries
+from notaus.config.daemon_keys import CHANNEL_KINDS, NOT_YET
+from notaus.config.document import Node, Scalar, Table
+from notaus.config.ladder import NOWHERE, read_ladder
+from notaus.config.problems import Misread, Report, Where, listed, near_miss
+from notaus.config.rules import check_durations, ladder_level, read_rules
+from notaus.config.settings import Channels
+from notaus.config.signals import Given, check_ratios, read_entries, wanted
+from notaus.config.sources import Entry
+from notaus.config.table import Values, inner_wins, read_keys
+from notaus.core.ladder import Ladder
+from notaus.core.rule import Rule
+from notaus.core.service import Contact, Contacts, Mode, Requirement, Service
+from notaus.core.signal import Signal
+from notaus.core.verification import Check, Restore, SignalCheck
+
+
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """What a service file is read against."""
+
+    defaults: Values = field(default_factory=lambda: Values(Where("notaus.yaml")))
+    channels: Channels | None = None
+    """None: contacts need no channel (lenient)."""
+    daemon_file: str = "notaus.yaml"
+    cap: Mode = Mode.ACT
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """What one service file says."""
+
+    service: Service
+    entries: tuple[Entry, ...]
+    resting: frozenset[str]
+    """Names of the rules that rest because a source is not available yet."""
+    recovery: Mapping[str, str]
+    where: Where
+    lever: Where
+    """Where the file and its lever stand, for problems that several files have together."""
+
+
+def read_service(root: Node, around: Surroundings, report: Report) -> Loaded | None:
+    """The service in the document `root`; None where too little of it can be read. Problems go to `report`."""
+    since = len(report.problems)
+    try:
+        values = read_keys(key.SERVICE, root, report)
+    except Misread as error:
+        report.misread(root.where, error)
+        return None
+    defaults = around.defaults
+    parts: Entries[tuple[str, Values]] = values.get(key.SIGNALS) or Entries({}, {})
+    check_ratios(parts, report)
+    given = read_entries(parts, values, defaults, report)
+    catalogue = Catalogue(given, _broken(root, report, since))
+    ladder = read_ladder(values, defaults, catalogue, report)
+    rules = read_rules(values, defaults, ladder, catalogue, report)
+    check_durations(values, defaults, report)
+    checks = read_checks(values, defaults, ladder, catalogue, report) if ladder else ()
+    restore = read_restore(values, ladder, catalogue, report) if ladder else Restore()
+    contacts = _contacts(values, around, report)
+    asked = _asked(ladder or NOWHERE, rules, checks, restore)
+    wants = {one.entry.name: wanted(one, asked) for one in given}
+    signals = {name: one.signals[name] for one in given for name in wants[one.entry.name]}
+    entries = tuple(replace(g.entry, signals=wants[g.entry.name]) for g in given if wants[g.entry.name])
+    service = _service(values, defaults, signals, rules, ladder or NOWHERE, checks, restore, contacts, around.cap)
+    resting = _resting(given, service, report)
+    return Loaded(service, entries, resting, dict(values.get(key.RECOVERY) or {}), root.where, _lever_place(values))
+
+
+def _broken(root: Node, report: Report, since: int) -> frozenset[str]:
+    """The entries of `signals:` that could not be read as they are meant."""
+    table = root.get(key.SIGNALS.name) if isinstance(root, Table) else None
+    names = [name for name, _ in table] if isinstance(table, Table) else []
+    return frozenset(name for name in names if report.concerns(f"{key.SIGNALS.name}.{name}", since))
+
+
+def _service(
+    values: Values,
+    defaults: Values,
+    signals: Mapping[str, Signal],
+    rules: tuple[Rule, ...],
+    ladder: Ladder,
+    checks: tuple[Check, ...],
+    restore: Restore,
+    contacts: Contacts,
+    cap: Mode,
+) -> Service:
+    max_actions, max_actions_per = ladder_level(key.MAX_ACTIONS, values, defaults)
+    mode = inner_wins(key.MODE, values, defaults)
+    require: tuple[Requirement, ...] | None = values.get(key.REQUIRE)
+    return Service(
+        name=values.get(key.SERVICE_NAME) or "",
+        account=values.get(key.ACCOUNT) or "",
+        worker=values.get(key.WORKER) or "",
+        signals=signals,
+        rules=rules,
+        ladder=ladder,
+        mode=Mode.OBSERVE if cap is Mode.OBSERVE else mode,
+        step=inner_wins(key.STEP, values, defaults),
+        require=frozenset(require or ()),
+        verify=checks,
+        restore=restore,
+        contacts=contacts,
+        propagation=ladder_level(key.PROPAGATION, values, defaults),
+        validate=ladder_level(key.VALIDATE, values, defaults),
+        deadline=ladder_level(key.DEADLINE, values, defaults),
+        max_actions=max_actions,
+        max_actions_per=max_actions_per,
+        override=inner_wins(key.OVERRIDE, values, defaults),
+        override_for=inner_wins(key.OVERRIDE_FOR, values, defaults),
+        ttl=inner_wins(key.TTL, values, defaults),
+    )
+
+
+def _asked(ladder: Ladder, rules: Iterable[Rule], checks: Iterable[Check], restore: Restore) -> list[str]:
+    """Every signal that the file names, and the shares that draining rungs are judged by."""
+    names = [name for rule in rules for name in rule.signals]
+    names += [name for check in checks if isinstance(check.kind, SignalCheck) for name in check.kind.condition.signals]
+    names += [name for need in restore.require if need.condition for name in need.condition.signals]
+    names += [ladder.share.signal] if ladder.share else []
+    return [*names, *(f"{cohort}.share" for cohort in ladder.drains.values())]
+
+
+def _resting(given: Iterable[Given], service: Service, report: Report) -> frozenset[str]:
+    resting: set[str] = set()
+    for one in given:
+        if one.available:
+            continue
+        rules = [rule.name for rule in service.rules if set(rule.signals) & set(one.signals)]
+        names = f"; {'rules' if len(rules) > 1 else 'rule'} {listed(rules)} rest{'' if len(rules) > 1 else 's'}"
+        kind = next(n for n, keys in key.SOURCES.items() if _is(one, n))
+        wrong = f"source `{kind}` is not available yet: {one.entry.name} stays unread{names if rules else ''}"
+        report.warning(one.where, wrong)
+        resting.update(rules)
+    return frozenset(resting)
+
+
+def _is(given: Given, kind: str) -> bool:
+    return type(given.entry.source).__name__.lower() == kind.replace("_", "")
+
+
+def _lever_place(values: Values) -> Where:
+    ladder = values.get(key.LADDER_KEY)
+    return values.where if ladder is None else ladder.at(key.LEVER)
+
+
+def _contacts(values: Values, around: Surroundings, report: Report) -> Contacts:
+    page = values.get(key.PAGE) or Values(values.where)
+    return Contacts(
+        critical=_people(page.get(key.CRITICAL), around, report),
+        warning=_people(page.get(key.WARNING), around, report),
+        escalate=_people(page.get(key.ESCALATE), around, report),
+        approvers=_people(values.get(key.APPROVERS), around, report),
+    )
+
+
+def _people(pairs: tuple[tuple[Scalar, str], ...] | None, around: Surroundings, report: Report) -> tuple[Contact, ...]:
+    """The contacts that can be reached; kinds that come later are left out, with a warning."""
+    found = []
+    for channel, name in pairs or ():
+        kind = str(channel.value)
+        if kind in NOT_YET:
+            report.warning(channel.where, f"channel `{kind}` is not available yet: nothing is sent to {name}")
+        elif kind not in [known.name for known in CHANNEL_KINDS]:
+            known = [*(known.name for known in CHANNEL_KINDS), *NOT_YET]
+            report.problem(channel.where, f"there is no channel `{kind}`", near_miss(kind, known))
+        else:
+            _check_channel(channel, kind, name, around, report)
+            found.append(Contact(kind, name))
+    return tuple(dict.fromkeys(found))
+
+
+_ENTRIES = {
+    "pagerduty": "{routing_key: …}",
+    "slack": "{webhook_url: …}",
+    "webhook": "{url: …}",
+}
+
+
+def _check_channel(channel: Scalar, kind: str, name: str, around: Surroundings, report: Report) -> None:
+    if around.channels is None or around.channels.has(kind, name):
+        return
+    report.problem(
+        channel.where,
+        f"the {kind} channel `{name}` is not configured",
+        f'add to `channels: {kind}:` of {around.daemon_file}: `"{name}": {_ENTRIES[kind]}`',
+    )

@@ -1,0 +1,332 @@
+"""Steps: pulling a lever, what came of it, and the checks that follow. Act first, then page (spec 10)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+
+from notaus.core.deployment import Doubt
+from notaus.core.effect import (
+    ChecksResult,
+    Deploy,
+    LeverResult,
+    Outcome,
+    PullLever,
+    RunChecks,
+    WriteKv,
+)
+from notaus.core.evidence import Evidence
+from notaus.core.hold import Truth, truth
+from notaus.core.incident import Cause, Phase, Step
+from notaus.core.ladder import DeploymentLever, KvLever
+from notaus.core.page import Status
+from notaus.core.paging import by_hand, describe, fact, kv_command, tell
+from notaus.core.rule import Rule, Severity
+from notaus.core.state import Write
+from notaus.core.turn import Turn
+from notaus.core.verification import SignalCheck
+
+PATIENCE = (15, 30, 60, 60)
+"""Seconds between tries of a lever that failed for now; the last one goes on."""
+SLIDING = 3600
+_PULLING = (Phase.ACTING, Phase.RAMPING)
+
+
+@dataclass(frozen=True, slots=True)
+class Move:
+    """A step that has been decided on: where to, why, and on whose word."""
+
+    rung: str
+    rules: tuple[Rule, ...]
+    why: str
+    by: str | None = None
+    """None: automatic."""
+    version: str | None = None
+    """Rollback: the target's id."""
+    away_from: str | None = None
+    """Rollback: the version now in doubt."""
+    evidence: Mapping[str, Evidence] = field(default_factory=dict)
+    only_safer: bool = True
+    accept_changed_secrets: bool = False
+
+    @property
+    def severity(self) -> Severity:
+        ranked = [rule.severity for rule in self.rules]
+        return Severity.CRITICAL if Severity.CRITICAL in ranked else Severity.WARNING
+
+
+def take(turn: Turn, move: Move, *, quiet: bool = False) -> None:
+    """Decide a step: open or join the incident, write the intent, pull the lever."""
+    turn.open(move.severity, quiet=quiet)
+    turn.join(tuple(rule.name for rule in move.rules))
+    for rule in move.rules:
+        handle(turn, rule)
+    label = move.rung if move.version is None else turn.state.registry.names[move.version].label
+    effect = turn.new_effect_id("pull")
+    step = Step(
+        turn.open_incident.steps + 1,
+        move.rung,
+        turn.at,
+        tuple(rule.name for rule in move.rules),
+        effect,
+        by=move.by,
+        label=label,
+        version=move.version,
+        away_from=move.away_from,
+    )
+    turn.update(step=step, steps=step.number, settled_at=None, override=None, ramp=None, clear_since=None)
+    turn.move(Cause.STEPPED)
+    if move.by is None:
+        turn.change(actions=(*(t for t in turn.state.actions if t > turn.at - SLIDING), turn.at))
+        if move.version is not None:
+            turn.update(deployed=tuple(dict.fromkeys((*turn.open_incident.deployed, move.version))))
+    describe(turn, move.rules, move.evidence)
+    fact(turn, why=move.why, by_hand=by_hand(turn, move.rung, move.version))
+    turn.note(f"{_verb(step)}: {move.why}")
+    if turn.open_incident.shadow:
+        _shadow(turn, step)
+        return
+    turn.issue(PullLever(effect, turn.service.name, _action(turn, move, label), turn.now))
+
+
+def handle(turn: Turn, rule: Rule) -> None:
+    """A hold acts once: remember that the standing one did."""
+    hold = (turn.holds or {}).get(rule.name)
+    if hold is not None and hold.standing is not None:
+        turn.mark(rule.name, handled=hold.standing.start, told=hold.standing.start)
+
+
+def _verb(step: Step) -> str:
+    return f"rolling back to {step.label}" if step.version is not None else f"stepping to {step.label}"
+
+
+def _action(turn: Turn, move: Move, label: str) -> WriteKv | Deploy:
+    ladder = turn.service.ladder
+    if isinstance(ladder.lever, KvLever):
+        expected = None if move.only_safer else turn.state.fields
+        blind = move.only_safer and move.rung == ladder.safest.name
+        return WriteKv(move.rung, move.only_safer, expected, blind)
+    assert move.version is not None, "a rollback needs its target"
+    live = turn.state.view.live if turn.state.view is not None else None
+    message = f"notaus {turn.open_incident.id}: {move.why}"[:900]
+    return Deploy(move.version, label, message, live.id if live else None, move.accept_changed_secrets)
+
+
+def _shadow(turn: Turn, step: Step) -> None:
+    turn.change(shadow=step.rung)
+    turn.update(step=replace(step, outcome=Outcome.DONE, told=True))
+    turn.move(Cause.PULLED)
+    tell(turn, _verb(step), loud=True)
+
+
+def lever_slow(turn: Turn, effect: str) -> None:
+    """Ten seconds without an outcome: people are told what was begun."""
+    incident = turn.incident
+    if effect not in turn.state.outbox or incident is None or incident.step is None or incident.step.told:
+        return
+    if incident.step.effect == effect:
+        fact(turn, action=f"{_verb(incident.step)}: not confirmed yet")
+        turn.update(step=replace(incident.step, told=True))
+        tell(turn, f"{_verb(incident.step)} (not confirmed yet)", loud=True)
+
+
+def lever_ended(turn: Turn, effect: str, result: LeverResult) -> None:
+    """Take in what pulling a lever came to."""
+    pulled = turn.settle(effect)
+    if not isinstance(pulled, PullLever):
+        return  # settled before: the same answer twice changes nothing
+    _remember(turn, pulled, result)
+    incident = turn.incident
+    step = incident.step if incident is not None else None
+    if incident is None or step is None or step.effect != effect or incident.phase not in _PULLING:
+        return  # a later step, or the end of the incident, overtook it
+    turn.update(step=replace(step, outcome=result.outcome))
+    for line in result.notes:
+        turn.note(line)
+    match result.outcome:
+        case Outcome.DONE | Outcome.ALREADY:
+            _took_effect(turn, pulled, result)
+        case Outcome.FAILED | Outcome.UNKNOWN:
+            _try_later(turn, result)
+        case Outcome.REFUSED | Outcome.FOREIGN:
+            _not_done(turn, result)
+
+
+def _remember(turn: Turn, pulled: PullLever, result: LeverResult) -> None:
+    """Our own writes are known field by field, so that others' are recognised."""
+    ladder = turn.service.ladder
+    if isinstance(pulled.action, WriteKv):
+        names = ladder.ranked_fields
+        found = None if result.found is None else {n: result.found[n] for n in names if n in result.found}
+        if result.outcome is Outcome.DONE:
+            fields = dict(ladder.rung(pulled.action.rung).fields)
+            turn.change(fields=fields, write=Write(turn.now, fields, found))
+        elif result.outcome is Outcome.ALREADY and found is not None:
+            turn.change(fields=found)
+    elif result.outcome in (Outcome.DONE, Outcome.ALREADY):
+        turn.change(rung=next(r.name for r in ladder.rungs if r.stable), accepted=result.deployment)
+
+
+def _took_effect(turn: Turn, pulled: PullLever, result: LeverResult) -> None:
+    step = turn.open_incident.step
+    assert step is not None
+    turn.update(step=replace(step, deployment=result.deployment, retry_at=None))
+    if step.away_from is not None:
+        turn.change(registry=turn.state.registry.doubted(step.away_from, Doubt.SUSPECT))
+    turn.move(Cause.PULLED)
+    if turn.open_incident.ramp is not None:
+        turn.update(ramp=replace(turn.open_incident.ramp, ready=True))
+    _write_facts(turn, pulled, result)
+    done = f"rolled back to {step.label}" if step.version is not None else f"{step.label} is in force"
+    who = "" if step.by is None else f" (by {step.by})"
+    lines = (result.detail, *result.notes)
+    first = not step.told
+    turn.update(step=replace(turn.open_incident.step or step, told=True))
+    tell(turn, done + who, *lines, loud=first, severity=_severity(turn, step))
+    _verify(turn, step)
+
+
+def _severity(turn: Turn, step: Step) -> Severity:
+    ranks = [turn.service.rule(name).severity for name in step.rules if turn.service.has_rule(name)]
+    return Severity.CRITICAL if Severity.CRITICAL in ranks else Severity.WARNING
+
+
+def _write_facts(turn: Turn, pulled: PullLever, result: LeverResult) -> None:
+    fact(turn, action=result.detail, verified="not yet")
+    lever = turn.service.ladder.lever
+    if isinstance(lever, KvLever) and result.found is not None:
+        fact(turn, replaced=_compact(result.found), undo=kv_command(lever, result.found))
+    if isinstance(pulled.action, Deploy):
+        fact(turn, mind="the main branch still holds the bad release; deploying it again is an override")
+
+
+def _compact(fields: Mapping[str, object]) -> str:
+    return ", ".join(f"{name}={value}" for name, value in fields.items())
+
+
+def _verify(turn: Turn, step: Step) -> None:
+    due = [c for c in turn.service.verify if c.at in (None, step.rung) and not isinstance(c.kind, SignalCheck)]
+    if not due:
+        if turn.open_incident.quiet and turn.open_incident.ramp is None:
+            close(turn, "done as ordered")
+        return
+    rung = turn.service.ladder.rung(step.rung)
+    variables: dict[str, str | int | float | bool] = dict(rung.fields)
+    if step.version is not None:
+        variables |= {"target.tag": step.label, "target.id": step.version}
+    deadline = turn.now + turn.service.deadline
+    turn.issue(RunChecks(turn.new_effect_id("check"), turn.service.name, step.rung, deadline, variables))
+
+
+def _try_later(turn: Turn, result: LeverResult) -> None:
+    step = turn.open_incident.step
+    assert step is not None
+    wait = PATIENCE[min(step.tries, len(PATIENCE)) - 1]
+    turn.update(step=replace(step, retry_at=turn.now + wait, told=True))
+    fact(turn, action=f"{_verb(step)}: {result.outcome}, {result.detail}")
+    if step.tries == 1:
+        tell(turn, f"{_verb(step)} did not get through", result.detail, loud=True, severity=Severity.CRITICAL)
+    else:
+        turn.note(f"try {step.tries} of {_verb(step)} did not get through: {result.detail}")
+
+
+def _not_done(turn: Turn, result: LeverResult) -> None:
+    step = turn.open_incident.step
+    assert step is not None
+    turn.update(step=replace(step, told=True, retry_at=None), settled_at=turn.at)
+    turn.move(Cause.NOT_PULLED)
+    fact(turn, action=f"{_verb(step)}: {result.outcome}, {result.detail}")
+    overtaken = result.outcome is Outcome.FOREIGN
+    said = "was overtaken by somebody else's change" if overtaken else "was refused"
+    tell(
+        turn,
+        f"{_verb(step)} {said}",
+        result.detail,
+        "Nothing was changed. The command that does it by hand is below.",
+        loud=True,
+        severity=Severity.CRITICAL,
+    )
+
+
+def retry(turn: Turn) -> None:
+    """At a tick: try a step again that did not get through, or drop it once its condition has cleared."""
+    incident = turn.incident
+    step = incident.step if incident is not None and incident.phase in (Phase.ACTING, Phase.RAMPING) else None
+    if step is None or step.retry_at is None or turn.now < step.retry_at:
+        return
+    if step.by is None and not _still_wanted(turn, step):
+        turn.update(step=replace(step, retry_at=None), settled_at=turn.at)
+        turn.move(Cause.NOT_PULLED)
+        tell(turn, f"{_verb(step)} dropped: the condition has cleared before it got through", loud=False)
+        return
+    again(turn, step)
+
+
+def again(turn: Turn, step: Step) -> None:
+    """Pull the lever of `step` once more. It looks before it leaps, so nothing is done twice."""
+    effect = turn.new_effect_id("pull")
+    turn.update(step=replace(step, effect=effect, tries=step.tries + 1, retry_at=None))
+    rules = tuple(turn.service.rule(name) for name in step.rules if turn.service.has_rule(name))
+    move = Move(
+        step.rung,
+        rules,
+        turn.open_incident.facts.get("why", step.label),
+        step.by,
+        step.version,
+        step.away_from,
+        only_safer=step.by is None,
+    )
+    turn.issue(PullLever(effect, turn.service.name, _action(turn, move, step.label), turn.now))
+
+
+def _still_wanted(turn: Turn, step: Step) -> bool:
+    rules = [turn.service.rule(name) for name in step.rules if turn.service.has_rule(name)]
+    if any(rule.trigger for rule in rules):
+        return True
+    return any(_not_cleared(turn, rule) for rule in rules)
+
+
+def _not_cleared(turn: Turn, rule: Rule) -> bool:
+    hold = (turn.holds or {}).get(rule.name)
+    if hold is None or hold.newest is None:
+        return True  # nothing was read since: missing data clears nothing
+    return truth(rule.when, turn.history, hold.newest) is not Truth.FALSE
+
+
+def checks_ended(turn: Turn, effect: str, result: ChecksResult) -> None:
+    """Take in how the checks of a step ended; unverified is paged, never retried in a loop."""
+    run = turn.settle(effect)
+    incident = turn.incident
+    step = incident.step if incident is not None else None
+    if not isinstance(run, RunChecks) or incident is None or step is None or run.rung != step.rung:
+        return
+    turn.update(step=replace(step, verified=result.passed))
+    lines = tuple(f"{'passed' if r.passed else 'FAILED'}: {r.name}: {r.detail}" for r in result.results)
+    if result.passed:
+        fact(turn, verified="yes")
+        tell(turn, f"{step.label} is verified", *lines)
+    else:
+        failed = "; ".join(f"{r.name}: {r.detail}" for r in result.results if not r.passed and not r.advisory)
+        fact(turn, verified=f"NO: {failed}")
+        tell(turn, f"{step.label} is unverified", *lines, loud=True)
+    if incident.quiet and incident.ramp is None:
+        close(turn, "done as ordered" if result.passed else "done as ordered, unverified")
+
+
+def close(turn: Turn, why: str, *, title: str = "closed") -> None:
+    """Close the open incident."""
+    tell(turn, f"{title}: {why}", status=Status.RESOLVED)
+    turn.update(closed_at=turn.now)
+    turn.move(Cause.CLOSED)
+    turn.closed = (*turn.closed, turn.open_incident)
+    turn.change(incident=None, calm_since=turn.at, request=None, shadow=None)
+
+
+def uses_version(turn: Turn) -> bool:
+    """Whether the service's lever deploys versions."""
+    return isinstance(turn.service.ladder.lever, DeploymentLever)
+
+
+def names(rules: Iterable[Rule]) -> str:
+    """Rule names for a title."""
+    return ", ".join(rule.name for rule in rules)

@@ -1,0 +1,173 @@
+"""Approval: a question to people, its reminders and its end (spec 8). One open request per service and target."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from notaus.core.action import Move, take
+from notaus.core.evidence import Evidence
+from notaus.core.hold import cleared
+from notaus.core.incident import Cause
+from notaus.core.limits import Permit, Ruling, rule_on
+from notaus.core.paging import by_hand, describe, duration, fact, tell
+from notaus.core.rule import Rule
+from notaus.core.state import Request
+from notaus.core.turn import Turn, stands
+
+REMINDERS = (300, 900)
+"""Seconds after which an unanswered request is told again."""
+
+
+def ask(turn: Turn, rule: Rule, rung: str, ruling: Ruling, evidence: Evidence | None) -> None:
+    """Open a request for the step to `rung`, or join the one that is open for it."""
+    severity = ruling.severity or rule.severity
+    turn.open(severity)
+    turn.join((rule.name,))
+    describe(turn, [rule], {rule.name: evidence} if evidence is not None else {})
+    fact(turn, by_hand=by_hand(turn, rung, ruling.version))
+    request = turn.state.request
+    if request is not None and (request.rung, request.version) == (rung, ruling.version):
+        turn.change(request=replace(request, rules=tuple(dict.fromkeys((*request.rules, rule.name)))))
+        tell(turn, f"{rule.name} has joined the request {request.id}", severity=severity)
+        return
+    if request is not None:
+        _end(turn, "superseded", f"{rule.name} asks for another step")
+    view = turn.state.view
+    live = view.live.id if view is not None and view.live is not None else None
+    name = turn.new_effect_id("ask").replace("/", "-").removesuffix("-ask")
+    request = Request(
+        name, (rule.name,), rung, turn.at, turn.service.ttl, turn.at, ruling.reason, severity, ruling.version, live
+    )
+    turn.change(request=request)
+    turn.move(Cause.ASKED)
+    what = _what(turn, request)
+    fact(turn, action=f"none yet: {what} waits for approval", approve=f"notaus approve {request.id}")
+    tell(
+        turn,
+        f"approval wanted: {what}",
+        f"Why it asks: {ruling.reason}.",
+        f"`notaus approve {request.id}` or `notaus deny {request.id}`; it expires in {duration(request.left)}.",
+        loud=True,
+        severity=severity,
+        also=turn.service.contacts.approvers,
+        request=request.id,
+    )
+
+
+def _what(turn: Turn, request: Request) -> str:
+    if request.version is not None:
+        known = turn.state.registry.names.get(request.version)
+        return f"rolling back to {known.label if known is not None else request.version}"
+    return f"the step to {request.rung}"
+
+
+def supersede(turn: Turn, by: Rule) -> None:
+    """A step is being taken for a worse rule: an open request is void."""
+    if turn.state.request is not None:
+        _end(turn, "superseded", f"{by.name} acts")
+
+
+def withdraw(turn: Turn, why: str) -> None:
+    """The question no longer arises."""
+    if turn.state.request is not None:
+        _end(turn, "withdrawn", why)
+
+
+def _end(turn: Turn, how: str, why: str, *, loud: bool = False) -> None:
+    request = turn.state.request
+    assert request is not None
+    turn.change(request=None)
+    turn.move(Cause.ANSWERED)
+    turn.change(answered={**turn.state.answered, request.id: how})
+    fact(turn, action=f"none: the request was {how}")
+    also = turn.service.contacts.escalate if how == "expired" else turn.service.contacts.approvers
+    tell(turn, f"the request {request.id} is {how}", why, loud=loud, also=also, request=request.id)
+
+
+def upkeep(turn: Turn) -> None:
+    """At a tick: withdraw, remind, expire."""
+    request = turn.state.request
+    if request is None:
+        return
+    rules = [turn.service.rule(name) for name in request.rules if turn.service.has_rule(name)]
+    if all(rule.when and _is_cleared(turn, rule) for rule in rules):
+        _end(turn, "withdrawn", "the condition has cleared")
+        return
+    passed = 0 if turn.state.lock is not None else turn.at - request.counted_at
+    request = replace(request, left=request.left - passed, counted_at=turn.at)
+    turn.change(request=request)
+    if request.left <= 0:
+        _end(turn, "expired", "Nobody answered, and nothing was done.", loud=True)
+        return
+    waited = turn.service.ttl - request.left
+    if request.reminders < len(REMINDERS) and waited >= REMINDERS[request.reminders]:
+        turn.change(request=replace(request, reminders=request.reminders + 1))
+        what = _what(turn, request)
+        tell(
+            turn,
+            f"still waiting for approval: {what}",
+            f"`notaus approve {request.id}`; it expires in {duration(request.left)}.",
+            loud=True,
+            also=turn.service.contacts.approvers,
+            request=request.id,
+        )
+
+
+def _is_cleared(turn: Turn, rule: Rule) -> bool:
+    hold = (turn.holds or {}).get(rule.name)
+    if hold is None or hold.newest is None:
+        return False
+    return cleared(rule.when, turn.history, hold.newest, rule.resolve_for, turn.service.step)
+
+
+def answer(turn: Turn, name: str | None, by: str, approved: bool) -> None:
+    """A person's answer. On approve everything is checked again."""
+    request = turn.state.request
+    if request is None or (name is not None and name != request.id):
+        ended = turn.state.answered.get(name) if name is not None else None
+        turn.answer(False, f"the request {name} was {ended} already" if ended else "no such request is open")
+        if turn.incident is not None:
+            turn.note(f"{by} answered {name or 'a request'} after its end")
+        return
+    if not approved:
+        _end(turn, "denied", f"by {by}")
+        turn.answer(True, f"denied; nothing is done for {', '.join(request.rules)}")
+        return
+    objection, ruling = _objection(turn, request)
+    if objection is not None:
+        turn.note(f"{by} approved {request.id}, which was refused: {objection}")
+        turn.answer(False, f"not done: {objection}")
+        return
+    turn.change(request=None, answered={**turn.state.answered, request.id: "approved"})
+    turn.move(Cause.ANSWERED)
+    rules = tuple(turn.service.rule(n) for n in request.rules if turn.service.has_rule(n))
+    why = f"approved by {by}: {', '.join(request.rules)}"
+    take(turn, Move(request.rung, rules, why, by, request.version, ruling.away_from))
+    turn.answer(True, f"{_what(turn, request)} has begun")
+
+
+def _objection(turn: Turn, request: Request) -> tuple[str | None, Ruling]:
+    """What speaks against carrying out an approved request now."""
+    nothing = Ruling(Permit.ACT)
+    rules = [turn.service.rule(name) for name in request.rules if turn.service.has_rule(name)]
+    lock = turn.state.lock
+    if lock is not None and (request.version is not None or lock.all):
+        return f"a hold by {lock.by} is in force: {lock.reason}", nothing
+    standing = [rule for rule in rules if rule.trigger or stands(turn, rule)]
+    if not standing:
+        return "the condition is not true any more", nothing
+    view = turn.state.view
+    if (
+        request.version is not None
+        and view is not None
+        and view.live is not None
+        and view.live.id != request.deployment
+    ):
+        return "another deployment is live by now", nothing
+    hold = (turn.holds or {}).get(standing[0].name)
+    ruling = rule_on(turn, standing[0], hold.breach if hold is not None else None, request.rung)
+    if ruling.permit in (Permit.TELL, Permit.WAIT):
+        return ruling.reason, ruling
+    if ruling.version != request.version:
+        return "the target is another one by now", ruling
+    return None, ruling

@@ -1,0 +1,325 @@
+"""The decision: of all breaches of a tick, what is done. Every rule is evaluated before anything is decided (spec 5)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from notaus.core import approval
+from notaus.core.action import Move, handle, take
+from notaus.core.deployment import Doubt
+from notaus.core.evidence import Evidence, gather
+from notaus.core.hold import Run
+from notaus.core.incident import Cause, Incident, Phase
+from notaus.core.ladder import Place
+from notaus.core.limits import Permit, Ruling, rule_on
+from notaus.core.paging import by_hand, describe, end_notice, fact, notice, tell
+from notaus.core.rule import INVESTIGATE, Rule, Severity
+from notaus.core.state import Lock
+from notaus.core.turn import Turn, stands
+from notaus.core.verdict import Verdict, signal_checks, verdict
+
+
+@dataclass(frozen=True, slots=True)
+class Breach:
+    """A rule that held, on settled data, with evidence."""
+
+    rule: Rule
+    run: Run
+    evidence: Evidence
+
+
+@dataclass(frozen=True, slots=True)
+class Proposal:
+    """A breach and the step it may take."""
+
+    breach: Breach
+    rung: str
+    ruling: Ruling
+
+
+def decide(turn: Turn) -> None:
+    """A breach safer than the present rung first, then a verdict that is due, then a breach no safer than the rung."""
+    breaches = standing_breaches(turn)
+    _propose(turn, [(b, b.rule.then) for b in breaches if _safer(turn, b.rule.then)])
+    judge_step(turn)
+    rest = [b for b in breaches if not _acted_on(turn, b) and not _safer(turn, b.rule.then)]
+    _no_safer(turn, rest)
+
+
+def standing_breaches(turn: Turn) -> list[Breach]:
+    """The rules whose hold may act now; one without evidence sends its notice instead."""
+    found = []
+    for rule in turn.service.rules:
+        if rule.then == INVESTIGATE or rule.trigger or rule.name in turn.resting or not stands(turn, rule):
+            continue
+        run = (turn.holds or {})[rule.name].breach
+        assert run is not None
+        if turn.rule_state(rule.name).handled == run.start:
+            continue
+        evidence = evidence_of(turn, rule, run)
+        if evidence.sufficient:
+            end_notice(turn, f"evidence:{rule.name}")
+            found.append(Breach(rule, run, evidence))
+        elif turn.rule_state(rule.name).thin != run.start:
+            turn.mark(rule.name, thin=run.start)
+            notice(turn, f"evidence:{rule.name}", rule.severity, f"{rule.name}: {evidence.text}", rule.condition)
+    return found
+
+
+def evidence_of(turn: Turn, rule: Rule, run: Run) -> Evidence:
+    """The gate of spec 4, by the learned (or given) baseline."""
+    baselines = turn.service.baselines if turn.service.baselines is not None else turn.state.baselines
+    return gather(rule, run, turn.service, turn.history, baselines, turn.rule_state(rule.name).since)
+
+
+def _acted_on(turn: Turn, breach: Breach) -> bool:
+    state = turn.rule_state(breach.rule.name)
+    return state.handled == breach.run.start
+
+
+def _safer(turn: Turn, rung: str) -> bool:
+    place = turn.place
+    return place is None or turn.service.ladder.place_of(rung) > place
+
+
+def _propose(turn: Turn, wanted: list[tuple[Breach, str]]) -> None:
+    """Put breaches with the rungs they want before the limits, and carry out the outcome."""
+    if not wanted:
+        return
+    if turn.overridden:
+        _warn_of_override(turn, [breach for breach, _ in wanted])
+        return
+    proposals = [Proposal(b, rung, rule_on(turn, b.rule, b.run, rung)) for b, rung in wanted]
+    acting = [p for p in proposals if p.ruling.permit is Permit.ACT]
+    if acting:
+        _act(turn, acting, proposals)
+    for proposal in proposals:
+        if _acted_on(turn, proposal.breach):
+            continue
+        match proposal.ruling.permit:
+            case Permit.ASK:
+                _ask(turn, proposal)
+            case Permit.TELL | Permit.WAIT | Permit.HOLD_BACK:
+                _tell(turn, proposal)
+            case Permit.ACT:
+                pass
+
+
+def _rank(turn: Turn, rung: str) -> Place:
+    return turn.service.ladder.place_of(rung)
+
+
+def _act(turn: Turn, acting: list[Proposal], all_: list[Proposal]) -> None:
+    """The safest wins, and one incident carries every breach that called for it or less."""
+    best = max(acting, key=lambda p: _rank(turn, p.rung))
+    carried = [p for p in all_ if p.ruling.permit is Permit.ACT and _rank(turn, p.rung) <= _rank(turn, best.rung)]
+    approval.supersede(turn, best.breach.rule)
+    move = Move(
+        best.rung,
+        tuple(p.breach.rule for p in carried),
+        f"{best.breach.rule.name}: {best.breach.rule.condition}",
+        version=best.ruling.version,
+        away_from=best.ruling.away_from,
+        evidence={p.breach.rule.name: p.breach.evidence for p in carried},
+    )
+    take(turn, move)
+
+
+def _ask(turn: Turn, proposal: Proposal) -> None:
+    breach, ruling = proposal.breach, proposal.ruling
+    handle(turn, breach.rule)
+    approval.ask(turn, breach.rule, proposal.rung, ruling, breach.evidence)
+
+
+def _tell(turn: Turn, proposal: Proposal) -> None:
+    """People hear once a hold why nothing is done."""
+    breach, ruling = proposal.breach, proposal.ruling
+    rule, start = breach.rule, breach.run.start
+    if ruling.permit is Permit.HOLD_BACK:
+        turn.mark(rule.name, held_back=start)
+    if turn.rule_state(rule.name).told == start:
+        return
+    turn.mark(rule.name, told=start)
+    if ruling.permit is Permit.TELL:
+        turn.mark(rule.name, handled=start)
+    turn.open(rule.severity)
+    turn.join((rule.name,))
+    describe(turn, [rule], {rule.name: breach.evidence})
+    fact(turn, action=f"none: {ruling.reason}", by_hand=by_hand(turn, proposal.rung, ruling.version))
+    severity = ruling.severity or rule.severity
+    tell(turn, f"{rule.name}: nothing was done", ruling.reason, loud=True, severity=severity)
+
+
+def _warn_of_override(turn: Turn, breaches: list[Breach]) -> None:
+    """A worse breach during an override: people get the command, and act themselves."""
+    incident = turn.open_incident
+    assert incident.override is not None
+    for breach in breaches:
+        rule = breach.rule
+        if turn.rule_state(rule.name).told == breach.run.start:
+            continue
+        turn.mark(rule.name, told=breach.run.start)
+        turn.join((rule.name,))
+        describe(turn, [rule], {rule.name: breach.evidence})
+        fact(turn, by_hand=by_hand(turn, rule.then))
+        tell(
+            turn,
+            f"{rule.name} during an override: nothing was done",
+            incident.override.text,
+            f"`notaus release {turn.service.name}` hands back to notaus.",
+            loud=True,
+            severity=Severity.CRITICAL,
+        )
+
+
+def judge_step(turn: Turn) -> None:
+    """Take the verdict on the newest step, if it is due."""
+    incident = turn.incident
+    if incident is None or incident.step is None or incident.phase is not Phase.VALIDATING:
+        return
+    found, end = verdict(turn.service, incident.step, turn.history, turn.at, _counted_from(turn))
+    if found in (Verdict.NOT_YET, Verdict.CANNOT_TELL):
+        return
+    turn.update(settled_at=end)
+    results = signal_checks(turn.service, incident.step, turn.history)
+    lines = tuple(f"{'passed' if r.passed else 'FAILED'}: {r.name}: {r.detail}" for r in results)
+    match found:
+        case Verdict.RESOLVED:
+            _resolved(turn, incident, lines, all(r.passed or r.advisory for r in results))
+        case Verdict.NOT_RESOLVED:
+            _not_resolved(turn, incident, lines)
+        case _:
+            turn.move(Cause.NOT_HELPED)
+            tell(turn, f"cannot tell whether {incident.step.label} helped", "Data is missing.", *lines, loud=True)
+
+
+def _counted_from(turn: Turn) -> dict[str, int]:
+    return {rule.name: _since(turn, rule) for rule in turn.service.rules}
+
+
+def _since(turn: Turn, rule: Rule) -> int:
+    live = turn.state.view.live if turn.state.view is not None else None
+    return live.created + turn.service.window(rule) if live is not None and turn.service.rolls_back(rule) else 0
+
+
+def _resolved(turn: Turn, incident: Incident, lines: tuple[str, ...], checks_passed: bool) -> None:
+    step = incident.step
+    assert step is not None
+    turn.move(Cause.RESOLVED)
+    if step.away_from is not None:
+        turn.change(registry=turn.state.registry.doubted(step.away_from, Doubt.FLAGGED))
+    if step.verified is False:
+        turn.update(step=replace(step, verified=None))
+        fact(turn, verified="by the signals alone: the checks did not pass")
+    describe(turn, [turn.service.rule(n) for n in step.rules if turn.service.has_rule(n)], {})
+    tell(turn, f"{step.label} helped: resolved", *lines, loud=not checks_passed)
+
+
+def _not_resolved(turn: Turn, incident: Incident, lines: tuple[str, ...]) -> None:
+    """The next safer rung, as far as steps may go that no rule named; with none left, people."""
+    step = incident.step
+    assert step is not None
+    rules = tuple(turn.service.rule(name) for name in step.rules if turn.service.has_rule(name))
+    further = next_rung(turn)
+    if further is not None and rules:
+        ruling = rule_on(turn, replace(rules[0], approval=False), None, further)
+        if ruling.permit is Permit.ACT:
+            take(turn, Move(further, rules, f"{step.label} did not help", version=ruling.version))
+            return
+        lines = (*lines, f"The next rung would be {further}: {ruling.reason}.")
+    describe(turn, rules, {})
+    fact(turn, cohorts=cohorts(turn))
+    turn.move(Cause.NOT_HELPED)
+    tell(turn, f"the action did not help: {step.label}", *lines, loud=True, severity=Severity.CRITICAL)
+
+
+def next_rung(turn: Turn) -> str | None:
+    """The nearest rung safer than the present one, up to `escalate_to`."""
+    place = turn.place
+    if place is None:
+        return None
+    rung = turn.service.ladder.next_safer(place, turn.service.ladder.escalate_to)
+    return rung.name if rung is not None else None
+
+
+def cohorts(turn: Turn) -> str:
+    """The newest numbers of every cohort, for the page that says it did not help."""
+    names = [s.name for s in turn.service.signals.values() if s.measure in ("requests", "error_rate", "latency_p90")]
+    parts = []
+    for name in names:
+        sample = turn.history.newest(name)
+        if sample is not None and sample.value is not None:
+            parts.append(f"{name} {float(sample.value):.4g}")
+    return ", ".join(parts) or "unknown"
+
+
+def _no_safer(turn: Turn, breaches: list[Breach]) -> None:
+    """Breaches whose `then` is no safer than the rung: they join the verdict, or take the next safer rung."""
+    incident = turn.incident
+    if incident is not None and incident.phase in (Phase.ACTING, Phase.VALIDATING) and not turn.overridden:
+        for breach in breaches:
+            _join(turn, breach)
+        return
+    if incident is not None and incident.settled_at is not None and not turn.overridden:
+        for breach in [b for b in breaches if b.run.start <= (incident.settled_at or 0)]:
+            _show(turn, breach)
+        breaches = [b for b in breaches if b.run.start > (incident.settled_at or 0)]
+    further = next_rung(turn)
+    if further is not None:
+        _propose(turn, [(breach, further) for breach in breaches])
+        return
+    if turn.overridden:
+        _warn_of_override(turn, breaches)
+        return
+    for breach in breaches:
+        _no_rung_left(turn, breach)
+
+
+def _join(turn: Turn, breach: Breach) -> None:
+    """A further breach joins the incident and its verdict."""
+    step = turn.open_incident.step
+    assert step is not None
+    handle(turn, breach.rule)
+    turn.join((breach.rule.name,))
+    joined = tuple(dict.fromkeys((*step.rules, breach.rule.name)))
+    turn.update(step=replace(step, rules=joined))
+    describe(turn, [turn.service.rule(n) for n in joined], {breach.rule.name: breach.evidence})
+    tell(turn, f"{breach.rule.name} has joined", breach.rule.condition, severity=breach.rule.severity)
+
+
+def _show(turn: Turn, breach: Breach) -> None:
+    """A hold that began before the verdict: shown, and acted on once it has broken and begun anew."""
+    handle(turn, breach.rule)
+    turn.join((breach.rule.name,))
+    tell(turn, f"{breach.rule.name} holds since before the verdict: no step", breach.rule.condition)
+
+
+def _no_rung_left(turn: Turn, breach: Breach) -> None:
+    handle(turn, breach.rule)
+    turn.open(breach.rule.severity)
+    turn.join((breach.rule.name,))
+    describe(turn, [breach.rule], {breach.rule.name: breach.evidence})
+    safest = turn.service.ladder.safest.name
+    if turn.service.ladder.place_of(safest) > (turn.place or ()):
+        fact(turn, by_hand=by_hand(turn, safest))
+    fact(turn, action="none: no rung is left that notaus may take by itself", cohorts=cohorts(turn))
+    tell(turn, f"{breach.rule.name}: no rung is left", loud=True, severity=Severity.CRITICAL)
+
+
+def lift(turn: Turn, lock: Lock) -> None:
+    """At the end of a hold: breaches that stood during it, and still stand, ask for approval."""
+    turn.change(lock=None)
+    for rule in turn.service.rules:
+        state = turn.rule_state(rule.name)
+        if state.held_back is None:
+            continue
+        turn.mark(rule.name, held_back=None)
+        run = (turn.holds or {}).get(rule.name)
+        breach = run.breach if run is not None else None
+        if breach is None or breach.start != state.held_back:
+            continue
+        ruling = rule_on(turn, rule, breach, rule.then)
+        if ruling.permit in (Permit.ACT, Permit.ASK):
+            handle(turn, rule)
+            reason = f"the hold by {lock.by} is over, and the breach still stands"
+            approval.ask(turn, rule, rule.then, replace(ruling, reason=reason), evidence_of(turn, rule, breach))

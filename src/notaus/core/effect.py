@@ -1,0 +1,116 @@
+"""Effects: what a step asks of the world. Each stays in the outbox until an event settles it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from notaus.core.ladder import Fields
+from notaus.core.page import Message
+from notaus.core.service import Contact
+from notaus.core.verification import CheckResult
+
+
+@dataclass(frozen=True, slots=True)
+class WriteKv:
+    """Set the steering key to a rung's fields, keeping every other field of the value read before."""
+
+    rung: str
+    only_safer: bool = True
+    """Write nothing where the key already stands as safe or safer; False for a step that a person started."""
+    expected: Mapping[str, object] | None = None
+    """For a step that a person started: the rung fields judged; found otherwise, the write is not made."""
+    blind: bool = False
+    """The safest rung: written without reading first, if reads fail for 10 seconds."""
+
+
+@dataclass(frozen=True, slots=True)
+class Deploy:
+    """Deploy `version` at 100 %, if `expected` (a deployment id) is still the live one."""
+
+    version: str
+    label: str
+    message: str
+    expected: str | None = None
+    accept_changed_secrets: bool = False
+    """Only by a person's word: repeat with `force=true` after error 10220."""
+
+
+@dataclass(frozen=True, slots=True)
+class PullLever:
+    """Move the service to a rung."""
+
+    id: str
+    service: str
+    action: WriteKv | Deploy
+    asked_at: int
+
+
+@dataclass(frozen=True, slots=True)
+class RunChecks:
+    """Run the verification of a step until every check passes or `deadline` (epoch seconds)."""
+
+    id: str
+    service: str
+    rung: str
+    deadline: int
+    variables: Mapping[str, str | int | float | bool] = field(default_factory=dict)
+    """What `$name` stands for in expectations: the rung's fields, `target.tag`, `target.id`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Send:
+    """Deliver a message to one contact, at least once."""
+
+    id: str
+    service: str
+    contact: Contact
+    message: Message
+
+
+Effect = PullLever | RunChecks | Send
+
+
+class Outcome(StrEnum):
+    """How pulling a lever ended."""
+
+    DONE = "done"
+    ALREADY = "already"
+    """Nothing to do: the world was already there, or safer."""
+    REFUSED = "refused"
+    """Cloudflare said no, and would again."""
+    FAILED = "failed"
+    """Not done, after retries; may be tried again."""
+    UNKNOWN = "unknown"
+    """Asked, not answered, and not readable: look again before anything else."""
+    FOREIGN = "foreign"
+    """Somebody else changed it first; nothing was done."""
+
+
+@dataclass(frozen=True, slots=True)
+class LeverResult:
+    """What pulling a lever found and did."""
+
+    outcome: Outcome
+    detail: str
+    found: Mapping[str, object] | None = None
+    """KV: the value before the write."""
+    written: Fields | None = None
+    """KV: the value now, all fields."""
+    deployment: str | None = None
+    """Deployment lever: the id of the new live deployment."""
+    notes: tuple[str, ...] = ()
+    """To be told: a fixed field that differs, a foreign deployment in between."""
+
+
+@dataclass(frozen=True, slots=True)
+class ChecksResult:
+    """How the checks of a step ended."""
+
+    results: tuple[CheckResult, ...]
+
+    @property
+    def passed(self) -> bool:
+        """Every check that is not advisory passed."""
+        return all(r.passed or r.advisory for r in self.results)

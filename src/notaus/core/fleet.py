@@ -1,0 +1,215 @@
+"""The step: one service's state and one event in, the new state and the effects it asks for out. Synchronous and pure.
+
+Services are independent of one another: a fleet is a mapping of names to states, and an event is about one of them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+from notaus.core import action, approval, decision, foreign, orders, restore, watch
+from notaus.core.action import Move, take
+from notaus.core.deployment import BEFORE
+from notaus.core.effect import Effect, Send
+from notaus.core.event import (
+    ChecksEnded,
+    Event,
+    LeverEnded,
+    LeverSlow,
+    Polled,
+    Reconfigured,
+    Reply,
+    SendFailing,
+    Sent,
+    Started,
+)
+from notaus.core.hold import Hold
+from notaus.core.incident import Incident, Phase
+from notaus.core.limits import Permit, rule_on
+from notaus.core.paging import by_hand, end_notice, fact, notice, tell
+from notaus.core.rule import Severity
+from notaus.core.sample import History
+from notaus.core.service import Service
+from notaus.core.state import RuleState, State
+from notaus.core.turn import Turn
+
+UNREADABLE = 300
+"""Seconds without a look at the key or the deployments after which people are told."""
+
+
+@dataclass(frozen=True, slots=True)
+class Stepped:
+    """What one event led to."""
+
+    state: State
+    history: History
+    effects: tuple[Effect, ...] = ()
+    """New ones; the state's outbox holds all that are under way."""
+    reply: Reply | None = None
+    """To an order."""
+    closed: tuple[Incident, ...] = ()
+    """Incidents that ended."""
+    holds: Mapping[str, Hold] | None = None
+    """What the samples say of each rule, at a tick."""
+
+
+def step(
+    service: Service, state: State, history: History, event: Event, resting: frozenset[str] = frozenset()
+) -> Stepped:
+    """Take in one event. `resting` are the rules whose source is not available."""
+    if isinstance(event, Polled):
+        history = history.merged(event.readings, keep_from(service, state, event.tick))
+    at = event.tick if isinstance(event, Polled) else event.now
+    turn = Turn(service, state, history, event.now, at, resting)
+    match event:
+        case Started() | Reconfigured():
+            _begin(turn, event)
+        case Polled():
+            _tick(turn, event)
+        case LeverEnded():
+            _lever_ended(turn, event)
+        case LeverSlow():
+            action.lever_slow(turn, event.effect)
+        case ChecksEnded():
+            action.checks_ended(turn, event.effect, event.result)
+        case Sent():
+            _sent(turn, event)
+        case SendFailing():
+            _next_contact(turn, event.effect, event.detail)
+        case _:
+            turn.holds = watch.evaluate(turn)
+            orders.obey(turn, event)
+    return Stepped(turn.state, history, turn.effects, turn.reply, turn.closed, turn.holds)
+
+
+def keep_from(service: Service, state: State, tick: int) -> int:
+    """From when on samples are kept at hand: the lookback, or the time before the deployment until it is known."""
+    usual = tick - service.lookback
+    if state.before_end is None or not missing_before(service, state):
+        return usual
+    return min(usual, state.before_end - BEFORE)
+
+
+def missing_before(service: Service, state: State) -> frozenset[str]:
+    """The signals whose ten minutes before the deployment are not known yet."""
+    wanted = {name for rule in service.rules if service.rolls_back(rule) for name in rule.signals}
+    return frozenset(wanted - state.before.keys()) if state.before_end is not None else frozenset()
+
+
+def _begin(turn: Turn, event: Started | Reconfigured) -> None:
+    """A rule counts samples only since it came into force."""
+    changed = event.changed if isinstance(event, Reconfigured) else ()
+    rules = {
+        rule.name: RuleState(turn.now)
+        if rule.name not in turn.state.rules or rule.name in changed
+        else turn.state.rules[rule.name]
+        for rule in turn.service.rules
+    }
+    turn.change(config=event.config, rules=rules)
+    if isinstance(event, Reconfigured) and turn.incident is not None and turn.incident.shadow and not turn.observing:
+        action.close(turn, "the service acts from now on")
+
+
+def _tick(turn: Turn, event: Polled) -> None:
+    """One tick of the grid: see, judge, decide, keep watch."""
+    turn.problems = event.problems
+    if event.world is not None:
+        foreign.look(turn, event.world)
+    elif "world" in event.problems:
+        turn.change(world_failing=event.problems["world"])
+    _tell_if_unreadable(turn)
+    if event.tick <= turn.state.tick or turn.state.stopped is not None:
+        return
+    turn.change(tick=event.tick)
+    turn.holds = watch.evaluate(turn)
+    lock = turn.state.lock
+    if lock is not None and turn.at >= lock.until:
+        decision.lift(turn, lock)
+    foreign.end_override(turn)
+    foreign.remember_before(turn)
+    approval.upkeep(turn)
+    watch.notify(turn)
+    decision.decide(turn)
+    _act_on_blindness(turn)
+    action.retry(turn)
+    restore.watch(turn)
+    watch.across_deployments(turn)
+    watch.stability(turn)
+    watch.settle_incident(turn)
+    watch.learn(turn)
+    watch.remember(turn)
+
+
+def _tell_if_unreadable(turn: Turn) -> None:
+    """Never silently blind: the key or the deployments could not be read for minutes."""
+    failing, read_at = turn.state.world_failing, turn.state.world_at
+    if failing is None:
+        end_notice(turn, "blind:world")
+        return
+    blind_for = turn.at - (read_at if read_at is not None else turn.state.tick or turn.at)
+    if blind_for >= UNREADABLE:
+        severity = Severity.CRITICAL if blind_for >= watch.CRITICALLY_BLIND else Severity.WARNING
+        notice(turn, "blind:world", severity, "blind: what is in force cannot be read", failing)
+
+
+def _act_on_blindness(turn: Turn) -> None:
+    """`on_blind: RUNG`, the only step that missing data may cause."""
+    for rule in watch.blind_breaches(turn):
+        assert rule.on_blind is not None
+        place = turn.place
+        safer = place is None or turn.service.ladder.place_of(rule.on_blind) > place
+        if safer and not turn.overridden:
+            ruling = rule_on(turn, replace(rule, trigger=True), None, rule.on_blind)
+            if ruling.permit is Permit.ACT:
+                blinded = replace(rule, trigger=True)
+                take(turn, Move(rule.on_blind, (blinded,), f"{rule.name} is blind", version=ruling.version))
+
+
+def _lever_ended(turn: Turn, event: LeverEnded) -> None:
+    """A person's step to a less safe rung in an incident is their decision: it stands like any override."""
+    before = turn.place
+    action.lever_ended(turn, event.effect, event.result)
+    incident, after = turn.incident, turn.place
+    if incident is None or incident.step is None or incident.phase is not Phase.VALIDATING or incident.quiet:
+        return
+    weaker = before is not None and after is not None and after < before
+    if incident.step.by is not None and weaker:
+        foreign.override(turn, turn.at, f"{incident.step.by} set {incident.step.label}")
+
+
+def _sent(turn: Turn, event: Sent) -> None:
+    effect = turn.settle(event.effect)
+    if isinstance(effect, Send) and event.failure is not None:
+        turn.change(outbox={**turn.state.outbox, effect.id: effect})
+        _next_contact(turn, effect.id, event.failure)
+        turn.settle(effect.id)
+
+
+def _next_contact(turn: Turn, effect: str, detail: str) -> None:
+    """A channel fails: whoever comes next is told the same."""
+    failing = turn.state.outbox.get(effect)
+    if not isinstance(failing, Send):
+        return
+    contacts = turn.service.contacts
+    told = {
+        e.contact
+        for e in turn.state.outbox.values()
+        if isinstance(e, Send) and e.message.thread == failing.message.thread
+    }
+    candidates = [c for c in (*contacts.escalate, *contacts.critical, *contacts.warning) if c not in told]
+    if candidates:
+        message = replace(
+            failing.message, lines=(*failing.message.lines, f"{failing.contact} could not be reached: {detail}")
+        )
+        turn.issue(Send(turn.new_effect_id("send"), turn.service.name, candidates[0], message))
+
+
+def halt(service: Service, state: State, history: History, now: int, reason: str) -> Stepped:
+    """An assertion of ours failed: this service acts no more, people are told, and polling goes on."""
+    turn = Turn(service, replace(state, stopped=reason), history, now, now)
+    turn.open(Severity.CRITICAL)
+    safest = service.ladder.safest.name
+    fact(turn, by_hand=by_hand(turn, safest))
+    tell(turn, "notaus has stopped acting on this service", reason, loud=True, severity=Severity.CRITICAL)
+    return Stepped(turn.state, history, turn.effects)

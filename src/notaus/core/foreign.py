@@ -1,0 +1,158 @@
+"""Other people's hands: what the world shows that notaus did not write. Humans win (spec 7)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from notaus.core import approval, deployment
+from notaus.core.action import Move, take
+from notaus.core.incident import Cause, Override, Phase
+from notaus.core.ladder import Place
+from notaus.core.paging import duration, notice, tell
+from notaus.core.rule import Severity
+from notaus.core.service import OverridePolicy
+from notaus.core.turn import Turn
+from notaus.core.world import Deployment, DeploymentsView, KvView, World
+
+STALE = 60
+"""Seconds after a write for which the value it replaced is merely stale."""
+
+
+def look(turn: Turn, world: World) -> None:
+    """Take in what the world shows."""
+    turn.change(world_at=turn.now, world_failing=None)
+    match world:
+        case KvView():
+            _look_at_kv(turn, world)
+        case DeploymentsView():
+            _look_at_deployments(turn, world)
+
+
+def _look_at_kv(turn: Turn, view: KvView) -> None:
+    names = turn.service.ladder.ranked_fields
+    fields = None if view.value is None else {n: view.value[n] for n in names if n in view.value}
+    if turn.incident is not None and turn.incident.phase is Phase.ACTING:
+        return  # the lever itself looks before and after it leaps
+    write = turn.state.write
+    if fields == turn.state.fields:
+        return
+    if write is not None and fields == write.replaced and turn.now - write.at < STALE:
+        return
+    before = turn.place
+    turn.change(fields=fields)
+    if write is not None and fields == write.fields:
+        return
+    after = turn.place
+    incident = turn.incident
+    if after is None:
+        said = view.problem or "a field is missing, or of another type"
+        notice(turn, "key", Severity.CRITICAL, f"the steering key cannot be ranked: {said}", "No step can be taken.")
+    if incident is not None and incident.acted and not incident.shadow and not incident.quiet:
+        _foreign_value(turn, before, after, fields)
+
+
+def _foreign_value(turn: Turn, before: Place | None, after: Place | None, fields: Mapping[str, object] | None) -> None:
+    seen = ", ".join(f"{name}={value}" for name, value in (fields or {}).items()) or "nothing usable"
+    if after is not None and before is not None and after >= before:
+        turn.move(Cause.MOVED)
+        turn.update(settled_at=turn.at, override=None, ramp=None)
+        tell(turn, f"somebody else moved the service to a safer state: {seen}", "notaus guards on from there.")
+        return
+    step = turn.open_incident.step
+    if turn.service.override is OverridePolicy.ENFORCE and step is not None and turn.incident is not None:
+        rules = tuple(turn.service.rule(name) for name in step.rules if turn.service.has_rule(name))
+        take(turn, Move(step.rung, rules, f"override: enforce, against {seen}"))
+        return
+    override(turn, turn.at, f"somebody else wrote {seen}")
+
+
+def override(turn: Turn, since: int, what: str) -> None:
+    """A person's decision stands: nothing automatic for a while, and only samples after it count."""
+    until = turn.at + turn.service.override_for
+    turn.move(Cause.OVERRIDDEN)
+    turn.update(override=Override(since, until, what), ramp=None)
+    approval.withdraw(turn, "a person has decided otherwise")
+    forget(turn, since)
+    tell(
+        turn,
+        f"held: {what}",
+        f"Nothing automatic for {duration(turn.service.override_for)}.",
+        f"`notaus release {turn.service.name}` hands back to notaus at once.",
+        loud=True,
+    )
+
+
+def forget(turn: Turn, since: int) -> None:
+    """Only samples from `since` on count, for every rule."""
+    for rule in turn.service.rules:
+        turn.mark(rule.name, since=max(since, turn.rule_state(rule.name).since))
+
+
+def end_override(turn: Turn, *, released_by: str | None = None) -> None:
+    """At a tick (or at once, when released): notaus acts again, from the rung found."""
+    incident = turn.incident
+    if incident is None or incident.override is None:
+        return
+    if released_by is None and turn.at < incident.override.until:
+        return
+    turn.move(Cause.HANDED_BACK)
+    turn.update(override=None, settled_at=incident.override.since)
+    tell(turn, f"released by {released_by}" if released_by else "the override is over", "notaus acts again.")
+
+
+def _look_at_deployments(turn: Turn, view: DeploymentsView) -> None:
+    state = turn.state
+    lever = turn.service.ladder.lever
+    stable_after = getattr(lever, "stable_after", 3600)
+    registry = deployment.observed(state.registry, view, stable_after, state.clean_since)
+    turn.change(view=view, registry=registry, clean_since=state.clean_since or turn.at)
+    live = view.live
+    incident = turn.incident
+    if live is None or (incident is not None and incident.phase is Phase.ACTING):
+        return
+    accepted = state.accepted
+    turn.change(accepted=live.id)
+    if accepted is not None and accepted != live.id:
+        _foreign_deployment(turn, live, state.registry.of(live.versions[0][0]).served)
+
+
+def _foreign_deployment(turn: Turn, live: Deployment, served_before: bool) -> None:
+    approval.withdraw(turn, "somebody deployed")
+    incident = turn.incident
+    rolled_back = turn.state.rung != turn.service.ladder.rungs[0].name
+    turn.change(rung=turn.service.ladder.rungs[0].name)
+    if incident is None or not (incident.acted or rolled_back) or incident.shadow:
+        return
+    label = (
+        turn.state.registry.names[live.versions[0][0]].label
+        if live.versions[0][0] in turn.state.registry.names
+        else "?"
+    )
+    if served_before:
+        override(turn, live.created, f"somebody deployed {label}, which had served before")
+        return
+    turn.move(Cause.MOVED)
+    turn.update(settled_at=turn.at, override=None, ramp=None)
+    tell(turn, f"{label} was deployed: a fix-forward, guarded afresh")
+
+
+def remember_before(turn: Turn) -> None:
+    """Keep what each signal was in the ten minutes before the rollback target stopped serving, while samples are at hand."""
+    view, registry = turn.state.view, turn.state.registry
+    if view is None or view.live is None:
+        return
+    target = deployment.target(registry, view).version
+    end = registry.of(target.id).served_until if target is not None else None
+    if end is None:
+        return
+    if end != turn.state.before_end:
+        turn.change(before_end=end, before={})
+    wanted = {name for rule in turn.service.rules if turn.service.rolls_back(rule) for name in rule.signals}
+    found = dict(turn.state.before)
+    for name in wanted - found.keys():
+        newest = turn.history.newest(name)
+        if newest is not None and newest.at >= end:
+            average = deployment.average(name, turn.history, end - deployment.BEFORE + 1, end)
+            if average is not None:
+                found[name] = average
+    turn.change(before=found)

@@ -1,0 +1,184 @@
+"""Holds: for how long a rule's condition has been true, worked out from the samples each time, never from a timer.
+
+Prometheus' meaning of `for`: breached at the first grid time *e* such that the condition is true at every sample from
+*s* to *e*, and *e - s* is at least the `for`. `for: M of N` counts the true samples of the trailing N instead.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
+from enum import StrEnum
+
+from notaus.core.rule import Comparison, NoData, Rule
+from notaus.core.sample import History
+
+
+class Truth(StrEnum):
+    """What the samples of one grid time say of a condition."""
+
+    TRUE = "true"
+    FALSE = "false"
+    UNKNOWN = "unknown"
+    PENDING = "pending"
+
+
+def compare(comparison: Comparison, history: History, at: int) -> Truth:
+    """One comparison at grid time `at`; with an unknown side it is unknown."""
+    sides = [history.at(name, at) for name in comparison.signals]
+    if any(side is None for side in sides):
+        return Truth.PENDING
+    values = [side.value for side in sides if side is not None]
+    if any(value is None for value in values):
+        return Truth.UNKNOWN
+    value, other = values[0], values[-1] if comparison.bound.other is not None else None
+    assert value is not None
+    return Truth.TRUE if comparison.op.holds(value, comparison.bound.value(other)) else Truth.FALSE
+
+
+def truth(when: Iterable[Comparison], history: History, at: int) -> Truth:
+    """A condition at grid time `at`: all its comparisons true; one that is known false settles it."""
+    found = {compare(comparison, history, at) for comparison in when}
+    for answer in (Truth.PENDING, Truth.FALSE, Truth.UNKNOWN):
+        if answer in found:
+            return answer
+    return Truth.TRUE
+
+
+def truths(rule: Rule, history: History, first: int, last: int, step: int) -> Iterator[tuple[int, Truth]]:
+    """The rule's condition at each grid time from `first` to `last`, up to the first that is pending."""
+    for at in range(aligned(first, step), last + 1, step):
+        answer = history.memo.get((rule.name, at))
+        if not isinstance(answer, Truth):
+            answer = truth(rule.when, history, at)
+            if answer is Truth.PENDING:
+                return
+            history.memo[rule.name, at] = answer
+        yield at, answer
+
+
+def aligned(time: int, step: int) -> int:
+    """The first grid time at or after `time`."""
+    return -(-time // step) * step
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """A stretch for which the condition was true."""
+
+    start: int
+    end: int
+    """The last grid time at which it was true."""
+    held: int
+    """Seconds that count toward the `for`."""
+    breached: int | None = None
+    """The grid time at which it had held for the whole `for`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Hold:
+    """What the samples say of a rule, oldest run first."""
+
+    newest: int | None = None
+    """The newest grid time that could be judged."""
+    truth: Truth = Truth.PENDING
+    """The condition there."""
+    standing: Run | None = None
+    """The run that goes on at `newest`."""
+    past: tuple[Run, ...] = ()
+    known: int | None = None
+    """The newest grid time at which the condition was known true or false."""
+
+    @property
+    def breach(self) -> Run | None:
+        """The standing run, if it has held for the whole `for` and is true at the newest sample."""
+        run = self.standing
+        return run if run is not None and run.breached is not None and self.truth is Truth.TRUE else None
+
+    def ratio(self, rule: Rule) -> float:
+        """How much of the `for` is used up, 0 to 1."""
+        if self.standing is None:
+            return 0.0
+        return 1.0 if self.standing.breached is not None else self.standing.held / rule.hold
+
+
+def judge(rule: Rule, answers: Iterable[tuple[int, Truth]], step: int) -> Hold:
+    """Work out the runs of `rule` from its answers (`truths`), which lie `step` seconds apart."""
+    scan = _Scan(rule, step) if rule.hold_within is None else _ScanOfWindow(rule, step, rule.hold_within)
+    hold = Hold()
+    for at, answer in answers:
+        counted = Truth.TRUE if answer is Truth.UNKNOWN and rule.no_data is NoData.BREACH else answer
+        ended = scan.take(at, counted)
+        hold = Hold(at, counted, scan.run, hold.past + ended, at if answer is not Truth.UNKNOWN else hold.known)
+    return hold
+
+
+class _Scan:
+    """One pass over the answers for a plain `for`."""
+
+    def __init__(self, rule: Rule, step: int) -> None:
+        self.rule, self.step = rule, step
+        self.run: Run | None = None
+
+    def take(self, at: int, answer: Truth) -> tuple[Run, ...]:
+        """Take the next answer; gives the run that it ended, if any."""
+        match answer:
+            case Truth.TRUE:
+                self.run = self._grown(at)
+            case Truth.UNKNOWN if self.rule.no_data is NoData.IGNORE:
+                pass  # neither breaks the run nor extends it
+            case _:
+                ended, self.run = self.run, None
+                return (ended,) if ended else ()
+        return ()
+
+    def _grown(self, at: int) -> Run:
+        if self.run is None:
+            return Run(at, at, 0, at if self.rule.hold == 0 else None)
+        held = self.run.held + self.step
+        breached = self.run.breached if self.run.breached is not None else at if held >= self.rule.hold else None
+        return Run(self.run.start, at, held, breached)
+
+
+class _ScanOfWindow:
+    """One pass for `for: M of N`: true at as many samples of the trailing N as a plain `for: M` needs.
+
+    The run starts at the first true sample and ends when the trailing N holds none.
+    """
+
+    def __init__(self, rule: Rule, step: int, within: int) -> None:
+        self.rule, self.step, self.within = rule, step, within
+        self.run: Run | None = None
+        self.trues: list[int] = []
+
+    def take(self, at: int, answer: Truth) -> tuple[Run, ...]:
+        if answer is Truth.UNKNOWN and self.rule.no_data is NoData.RESET:
+            self.trues = []
+        self.trues = [t for t in self.trues if t >= at - self.within]
+        if answer is Truth.TRUE:
+            self.trues.append(at)
+            held = (len(self.trues) - 1) * self.step
+            run = self.run or Run(at, at, 0)
+            breached = run.breached if run.breached is not None else at if held >= self.rule.hold else None
+            self.run = replace(run, end=at, held=held, breached=breached)
+        elif self.run is not None:
+            if not self.trues:
+                ended, self.run = self.run, None
+                return (ended,)
+            self.run = replace(self.run, held=(len(self.trues) - 1) * self.step)
+        return ()
+
+
+def carried(hold: Hold, first: int, before: Run | None) -> Hold:
+    """`hold`, with the start of a run that began before the samples at hand do (`first`), as it was known `before`."""
+    run = hold.standing
+    if run is None or before is None or run.start > first or before.start >= run.start or before.end < first:
+        return hold
+    longer = replace(run, start=before.start, held=run.end - before.start, breached=before.breached or run.breached)
+    return replace(hold, standing=longer)
+
+
+def cleared(when: Iterable[Comparison], history: History, end: int, span: int, step: int) -> bool:
+    """Whether the condition is known false at each sample of the closed interval `[end - span, end]`."""
+    conditions = tuple(when)
+    return all(truth(conditions, history, at) is Truth.FALSE for at in range(end - span, end + 1, step))

@@ -1,0 +1,248 @@
+"""The incident: its phases, and the one table of how it moves between them.
+
+Theory of operation. An incident opens with the first action, approval request or page about a breach, and carries every
+rule that joins it. A *step* moves the service one way up the ladder: `acting` until the lever's outcome is known,
+`validating` until the verdict. A resolved verdict makes it `mitigated`; one that is not resolved takes the next step, or
+where no rung is left (or nothing can be told) leaves it `unresolved`, with people told. What people do outside notaus and
+less safe than what notaus did is an override: `held`, and nothing automatic until it ends. `watching` is an incident
+without a step: only told, refused, waiting for room or for the end of a hold. `awaiting approval` has a request open and
+no step. Only a person starts the way back: `ramping`. Any breach that calls for a safer rung takes its step from every
+phase but `held` and `closed`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from enum import StrEnum
+
+from notaus.core.effect import Outcome
+from notaus.core.rule import Severity
+from notaus.core.service import Contact
+
+
+class Phase(StrEnum):
+    WATCHING = "watching"
+    AWAITING_APPROVAL = "awaiting_approval"
+    ACTING = "acting"
+    VALIDATING = "validating"
+    MITIGATED = "mitigated"
+    UNRESOLVED = "unresolved"
+    HELD = "held"
+    RAMPING = "ramping"
+    CLOSED = "closed"
+
+
+class Cause(StrEnum):
+    """What moves an incident."""
+
+    ASKED = "asked"
+    """An approval request was opened."""
+    ANSWERED = "answered"
+    """It was denied, withdrawn, superseded without a step, or expired."""
+    STEPPED = "stepped"
+    """A lever is pulled."""
+    PULLED = "pulled"
+    """It took effect."""
+    NOT_PULLED = "not pulled"
+    """It was refused, dropped or overtaken: nothing was done."""
+    RESOLVED = "resolved"
+    NOT_HELPED = "not helped"
+    """Not resolved with no rung left, or nobody can tell."""
+    MOVED = "moved"
+    """Somebody else moved the service to a safer rung, or deployed a fix: the verdict is void."""
+    OVERRIDDEN = "overridden"
+    HANDED_BACK = "handed back"
+    """The override ended or was released."""
+    RESTORING = "restoring"
+    RAMP_ENDED = "ramp ended"
+    """Interrupted; a completed ramp closes the incident."""
+    CLOSED = "closed"
+
+
+_ANYWHERE: dict[Cause, Phase] = {
+    Cause.STEPPED: Phase.ACTING,
+    Cause.OVERRIDDEN: Phase.HELD,
+    Cause.CLOSED: Phase.CLOSED,
+    Cause.RESTORING: Phase.RAMPING,
+}
+
+TRANSITIONS: Mapping[Phase, Mapping[Cause, Phase]] = {
+    Phase.WATCHING: {
+        **_ANYWHERE,
+        Cause.ASKED: Phase.AWAITING_APPROVAL,
+        Cause.ANSWERED: Phase.WATCHING,
+        Cause.MOVED: Phase.WATCHING,
+    },
+    Phase.AWAITING_APPROVAL: {
+        **_ANYWHERE,
+        Cause.ASKED: Phase.AWAITING_APPROVAL,
+        Cause.ANSWERED: Phase.WATCHING,
+        Cause.MOVED: Phase.AWAITING_APPROVAL,
+    },
+    Phase.ACTING: {
+        **_ANYWHERE,
+        Cause.ASKED: Phase.ACTING,
+        Cause.ANSWERED: Phase.ACTING,
+        Cause.PULLED: Phase.VALIDATING,
+        Cause.NOT_PULLED: Phase.WATCHING,
+        Cause.MOVED: Phase.WATCHING,
+    },
+    Phase.VALIDATING: {
+        **_ANYWHERE,
+        Cause.ASKED: Phase.VALIDATING,
+        Cause.ANSWERED: Phase.VALIDATING,
+        Cause.RESOLVED: Phase.MITIGATED,
+        Cause.NOT_HELPED: Phase.UNRESOLVED,
+        Cause.MOVED: Phase.WATCHING,
+    },
+    Phase.MITIGATED: {
+        **_ANYWHERE,
+        Cause.ASKED: Phase.MITIGATED,
+        Cause.ANSWERED: Phase.MITIGATED,
+        Cause.MOVED: Phase.WATCHING,
+    },
+    Phase.UNRESOLVED: {
+        **_ANYWHERE,
+        Cause.ASKED: Phase.UNRESOLVED,
+        Cause.ANSWERED: Phase.UNRESOLVED,
+        Cause.RESOLVED: Phase.MITIGATED,
+        Cause.MOVED: Phase.WATCHING,
+    },
+    Phase.HELD: {
+        **_ANYWHERE,
+        Cause.ASKED: Phase.HELD,
+        Cause.ANSWERED: Phase.HELD,
+        Cause.HANDED_BACK: Phase.WATCHING,
+        Cause.MOVED: Phase.WATCHING,
+    },
+    Phase.RAMPING: {
+        **_ANYWHERE,
+        Cause.ASKED: Phase.RAMPING,
+        Cause.ANSWERED: Phase.RAMPING,
+        Cause.PULLED: Phase.RAMPING,
+        Cause.RAMP_ENDED: Phase.WATCHING,
+        Cause.NOT_PULLED: Phase.WATCHING,
+        Cause.MOVED: Phase.WATCHING,
+    },
+    Phase.CLOSED: {},
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One line of an incident's timeline."""
+
+    at: int
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One move up the ladder (or, on the way back, one a person asked for)."""
+
+    number: int
+    rung: str
+    action: int
+    """Grid time of the tick that decided it (or the time of a person's word): deadlines count from it."""
+    rules: tuple[str, ...]
+    """The rules that caused it, which its verdict judges."""
+    effect: str
+    """Id of the lever effect of the current try."""
+    by: str | None = None
+    """The person or hook whose word it was; None: automatic."""
+    label: str = ""
+    """Where it leads, as people say it: a rung, or a version."""
+    outcome: Outcome | None = None
+    tries: int = 1
+    retry_at: int | None = None
+    told: bool = False
+    """Whether people were told of it."""
+    verified: bool | None = None
+    """None while the checks run."""
+    version: str | None = None
+    """The version deployed, for a rollback."""
+    away_from: str | None = None
+    """The version rolled back from."""
+    deployment: str | None = None
+    """The deployment it made."""
+
+
+@dataclass(frozen=True, slots=True)
+class Override:
+    """Somebody's decision that undid or replaced ours."""
+
+    since: int
+    """When the foreign write was made (deployment) or noticed (KV): only samples after it count afterwards."""
+    until: int
+    """Nothing automatic before."""
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Ramp:
+    """A way back to normal that a person started."""
+
+    by: str
+    index: int
+    """Which step of `restore: ramp` is under watch."""
+    watched: int = 0
+    """Seconds of it watched with every rule known and clear."""
+    ready: bool = False
+    """The rung is in place; the watch runs."""
+
+
+@dataclass(frozen=True, slots=True)
+class Incident:
+    """Everything about one trouble of one service."""
+
+    id: str
+    service: str
+    opened_at: int
+    severity: Severity
+    phase: Phase = Phase.WATCHING
+    rules: tuple[str, ...] = ()
+    """Every rule that joined, in order."""
+    step: Step | None = None
+    """The newest step."""
+    steps: int = 0
+    settled_at: int | None = None
+    """Holds that began after this may take a further step; None while the verdict of a step is out."""
+    override: Override | None = None
+    ramp: Ramp | None = None
+    deployed: tuple[str, ...] = ()
+    """Versions deployed by automation in this incident."""
+    shadow: bool = False
+    """Of a service in observe mode: no lever is pulled, and what is told is a notice."""
+    quiet: bool = False
+    """Begun by a person's order outside trouble: closed once done, and told as a notice."""
+    paged: bool = False
+    sequence: int = 0
+    """Messages sent in its thread."""
+    contacts: tuple[Contact, ...] = ()
+    """Everyone told so far; updates go to all of them."""
+    clear_since: int | None = None
+    """Since when none of its rules has been true."""
+    timeline: tuple[Entry, ...] = ()
+    facts: Mapping[str, str] = field(default_factory=dict)
+    """The newest facts for the page, in order."""
+    closed_at: int | None = None
+
+    def moved(self, cause: Cause) -> Incident:
+        """This incident after `cause`; an assertion fails where the table has no such move."""
+        moves = TRANSITIONS[self.phase]
+        assert cause in moves, f"incident {self.id}: {cause} cannot happen while {self.phase}"
+        return replace(self, phase=moves[cause])
+
+    def noted(self, at: int, text: str) -> Incident:
+        """This incident with one more line in its timeline."""
+        return replace(self, timeline=(*self.timeline, Entry(at, text)))
+
+    @property
+    def acted(self) -> bool:
+        """Whether a lever was pulled, or is being pulled."""
+        return self.steps > 0
+
+    @property
+    def open(self) -> bool:
+        return self.phase is not Phase.CLOSED

@@ -1,0 +1,206 @@
+"""Orders: what people (and hooks) ask for, each answered with a reply. A person's order is carried out at any time."""
+
+from __future__ import annotations
+
+from notaus.core import approval, deployment, foreign, restore
+from notaus.core.action import Move, close, take
+from notaus.core.decision import lift
+from notaus.core.deployment import Doubt
+from notaus.core.event import (
+    Answer,
+    Close,
+    Hold,
+    Judge,
+    Order,
+    Release,
+    RestoreOrder,
+    RollBack,
+    SetRung,
+    Trigger,
+)
+from notaus.core.ladder import KvLever
+from notaus.core.limits import Permit, rule_on
+from notaus.core.paging import by_hand, describe, duration, fact, tell
+from notaus.core.rule import Rule
+from notaus.core.state import Lock, Reported
+from notaus.core.turn import Turn
+from notaus.core.world import Version
+
+SAME_REPORT = 3600
+"""Seconds within which the same fingerprint is one report."""
+
+
+def obey(turn: Turn, order: Order) -> None:
+    """Carry out an order, and reply."""
+    match order:
+        case Hold():
+            _hold(turn, order)
+        case Release():
+            _release(turn, order)
+        case Answer():
+            approval.answer(turn, order.request, order.by, order.approved)
+        case Trigger():
+            _trigger(turn, order)
+        case SetRung():
+            _set(turn, order)
+        case RollBack():
+            _roll_back(turn, order)
+        case RestoreOrder():
+            restore.start(turn, order.by, order.attest)
+        case Close():
+            _close(turn, order)
+        case Judge():
+            _judge(turn, order)
+
+
+def _hold(turn: Turn, order: Hold) -> None:
+    lock = Lock(turn.at, turn.at + order.seconds, order.by, order.reason, order.all)
+    turn.change(lock=lock)
+    what = "every step" if order.all else "version rollbacks"
+    turn.answer(True, f"{what} of {turn.service.name} held for {duration(order.seconds)}")
+    if turn.incident is not None:
+        turn.note(f"{order.by} holds {what} for {duration(order.seconds)}: {order.reason}")
+
+
+def _release(turn: Turn, order: Release) -> None:
+    lock, overridden = turn.state.lock, turn.overridden
+    if lock is not None:
+        lift(turn, lock)
+    if overridden:
+        foreign.end_override(turn, released_by=order.by)
+    if lock is None and not overridden:
+        turn.answer(False, f"{turn.service.name} is neither on hold nor overridden")
+        return
+    turn.answer(True, f"released: notaus acts again on {turn.service.name}")
+
+
+def _trigger(turn: Turn, order: Trigger) -> None:
+    rule = next((r for r in turn.service.rules if r.name == order.rule), None)
+    if rule is None or not rule.trigger:
+        known = ", ".join(r.name for r in turn.service.rules if r.trigger) or "none"
+        turn.answer(False, f"{order.rule!r} is no trigger of {turn.service.name}; its triggers: {known}")
+        return
+    if _reported_already(turn, order):
+        turn.answer(True, "this was reported within the hour; it is one report")
+        return
+    if turn.overridden and order.hook:
+        _only_tell(turn, rule, order, "an override is in force")
+        return
+    if turn.place is not None and turn.service.ladder.place_of(rule.then) <= turn.place:
+        _only_tell(turn, rule, order, f"the service is already at {rule.then} or safer")
+        return
+    ruling = rule_on(turn, rule, None, rule.then)
+    if ruling.permit is Permit.ASK:
+        approval.ask(turn, rule, rule.then, ruling, None)
+        turn.answer(True, f"approval is asked for: {ruling.reason}")
+    elif ruling.permit is not Permit.ACT:
+        _only_tell(turn, rule, order, ruling.reason)
+    else:
+        approval.supersede(turn, rule)
+        why = f"{rule.name}, reported by {order.by}: {order.reason}"
+        take(turn, Move(rule.then, (rule,), why, order.by, ruling.version, ruling.away_from))
+        turn.answer(True, f"{rule.then} has begun")
+
+
+def _reported_already(turn: Turn, order: Trigger) -> bool:
+    if order.fingerprint is None:
+        return False
+    recent = tuple(r for r in turn.state.reports if r.at > turn.at - SAME_REPORT)
+    if any(r.fingerprint == order.fingerprint for r in recent):
+        return True
+    turn.change(reports=(*recent, Reported(turn.at, order.fingerprint)))
+    return False
+
+
+def _only_tell(turn: Turn, rule: Rule, order: Trigger, reason: str) -> None:
+    turn.open(rule.severity)
+    turn.join((rule.name,))
+    describe(turn, [rule], {})
+    fact(turn, by_hand=by_hand(turn, rule.then))
+    tell(turn, f"{rule.name}, reported by {order.by}", order.reason, reason, loud=True, severity=rule.severity)
+    turn.answer(False, f"people are told, nothing was done: {reason}")
+
+
+def _set(turn: Turn, order: SetRung) -> None:
+    ladder = turn.service.ladder
+    name = order.rung or ladder.safest.name
+    if not ladder.has(name):
+        turn.answer(False, f"{name!r} is no rung of {turn.service.name}; its rungs: {_rungs(turn)}")
+        return
+    if not isinstance(ladder.lever, KvLever):
+        if ladder.rung(name).stable:
+            _roll_back(turn, RollBack(order.now, order.by, None, order.reason))
+        else:
+            turn.answer(False, f"{name} is what you deploy; notaus never redeploys what it rolled back")
+        return
+    place = ladder.place_of(name)
+    if turn.place == place:
+        turn.answer(False, f"{turn.service.name} is at {name} already")
+        return
+    quiet = turn.incident is None and turn.place is not None and place < turn.place
+    approval.withdraw(turn, f"{order.by} has decided")
+    why = order.reason or f"ordered by {order.by}"
+    take(turn, Move(name, (), why, order.by, only_safer=False), quiet=quiet)
+    turn.answer(True, f"{name} has begun")
+
+
+def _rungs(turn: Turn) -> str:
+    return ", ".join(rung.name for rung in turn.service.ladder.rungs)
+
+
+def _roll_back(turn: Turn, order: RollBack) -> None:
+    view = turn.state.view
+    if isinstance(turn.service.ladder.lever, KvLever):
+        turn.answer(False, f"{turn.service.name} is steered by a KV key; `notaus set` moves it: {_rungs(turn)}")
+        return
+    if view is None or view.live is None:
+        turn.answer(False, "the deployments have not been read yet; try again in a minute")
+        return
+    version, reason = _target(turn, order)
+    if version is None:
+        turn.answer(False, reason)
+        return
+    blamed = deployment.suspect(turn.state.registry, view.live)
+    approval.withdraw(turn, f"{order.by} has decided")
+    rung = next(r.name for r in turn.service.ladder.rungs if r.stable)
+    why = order.reason or f"ordered by {order.by}"
+    move = Move(rung, (), why, order.by, version.id, blamed, accept_changed_secrets=order.accept_changed_secrets)
+    take(turn, move)
+    turn.answer(True, f"rolling back to {version.label} has begun")
+
+
+def _target(turn: Turn, order: RollBack) -> tuple[Version | None, str]:
+    registry, view = turn.state.registry, turn.state.view
+    assert view is not None and view.live is not None
+    if order.to is None:
+        found = deployment.target(registry, view)
+        blocked = found.blocked and not order.accept_changed_secrets
+        return (None, found.reason or "") if found.version is None or blocked else (found.version, "")
+    version = registry.find(order.to)
+    if version is None:
+        known = ", ".join(v.label for v in sorted(registry.names.values(), key=lambda v: -v.created)[:8])
+        return None, f"no version is called {order.to!r}; the newest are {known}"
+    if view.live.alone == version.id:
+        return None, f"{version.label} is live already"
+    return version, ""
+
+
+def _close(turn: Turn, order: Close) -> None:
+    incident = turn.incident
+    if incident is None or incident.id != order.incident:
+        open_ = f"; open is {incident.id}" if incident is not None else "; none is open"
+        turn.answer(False, f"no open incident is called {order.incident!r}{open_}")
+        return
+    turn.answer(True, f"{incident.id} is closed")
+    approval.withdraw(turn, f"{order.by} closes the incident")
+    close(turn, f"by {order.by}: {order.reason}")
+
+
+def _judge(turn: Turn, order: Judge) -> None:
+    version = turn.state.registry.find(order.version)
+    if version is None:
+        turn.answer(False, f"no version is called {order.version!r}")
+        return
+    doubt = Doubt.FLAGGED if order.flagged else None
+    turn.change(registry=turn.state.registry.doubted(version.id, doubt))
+    turn.answer(True, f"{version.label} is {'flagged: no rollback goes there' if order.flagged else 'cleared'}")

@@ -1,0 +1,181 @@
+"""What people are told, and when: pages about the incident, notices without one, and the commands that do the same by hand."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+
+from notaus.core.effect import Send
+from notaus.core.evidence import Evidence, percent
+from notaus.core.ladder import DeploymentLever, KvLever
+from notaus.core.page import Kind, Message, Status
+from notaus.core.rule import Rule, Severity
+from notaus.core.sample import Sample
+from notaus.core.service import Contact
+from notaus.core.signal import Shape, Unit
+from notaus.core.state import Notice
+from notaus.core.turn import Turn
+
+REPEAT = 3600
+"""Seconds between two messages of a standing notice."""
+
+
+def tell(
+    turn: Turn,
+    title: str,
+    *lines: str,
+    loud: bool = False,
+    severity: Severity | None = None,
+    status: Status | None = None,
+    also: Iterable[Contact] = (),
+    request: str | None = None,
+) -> None:
+    """Send the next message of the incident's thread; the first is always loud, and so is one that raises the severity."""
+    incident = turn.open_incident
+    raised = severity is not None and severity.rank > incident.severity.rank
+    loud = loud or raised or incident.sequence == 0
+    level = severity if raised and severity is not None else incident.severity
+    own = turn.service.contacts.of(level) if loud else ()
+    contacts = tuple(dict.fromkeys((*incident.contacts, *own, *also)))
+    kind = Kind.NOTICE if incident.shadow or incident.quiet else Kind.PAGE
+    said = f"would act: {title}" if incident.shadow else title
+    message = Message(
+        kind,
+        f"notaus/{turn.service.name}/{incident.id}",
+        incident.sequence + 1,
+        turn.now,
+        turn.service.name,
+        level,
+        status or (Status.OPEN if incident.sequence == 0 else Status.UPDATE),
+        loud,
+        f"{turn.service.name}: {said}",
+        lines,
+        incident.facts,
+        incident.id,
+        request,
+    )
+    turn.update(sequence=message.sequence, severity=level, contacts=contacts, paged=incident.paged or kind is Kind.PAGE)
+    turn.note(said)
+    _send(turn, contacts, message)
+
+
+def notice(turn: Turn, key: str, severity: Severity, title: str, *lines: str) -> None:
+    """Tell of something that is no incident: once, again if it becomes critical, and at most hourly while it lasts."""
+    standing = turn.state.notices.get(key)
+    raised = standing is not None and severity.rank > standing.severity.rank
+    if standing is not None and not raised and turn.now - standing.sent_at < REPEAT:
+        return
+    if standing is None:
+        thread = f"notaus/{turn.service.name}/{key}/{turn.now}"
+        following = Notice(thread, severity, turn.now, turn.now, 1, title)
+    else:
+        level = severity if raised else standing.severity
+        following = Notice(standing.thread, level, standing.opened_at, turn.now, standing.sequence + 1, title)
+    turn.change(notices={**turn.state.notices, key: following})
+    status = Status.OPEN if standing is None else Status.UPDATE
+    _send_notice(turn, following, status, title, lines, loud=standing is None or raised)
+
+
+def end_notice(turn: Turn, key: str, *lines: str) -> None:
+    """Resolve a standing notice, if there is one."""
+    notices = dict(turn.state.notices)
+    standing = notices.pop(key, None)
+    if standing is not None:
+        turn.change(notices=notices)
+        ended = Notice(
+            standing.thread, standing.severity, standing.opened_at, turn.now, standing.sequence + 1, standing.title
+        )
+        _send_notice(turn, ended, Status.RESOLVED, f"over: {standing.title}", lines, loud=False)
+
+
+def _send_notice(
+    turn: Turn, standing: Notice, status: Status, title: str, lines: tuple[str, ...], *, loud: bool
+) -> None:
+    contacts = turn.service.contacts.of(standing.severity)
+    if status is Status.RESOLVED:  # whoever heard of it hears that it is over
+        contacts = tuple(dict.fromkeys((*contacts, *turn.service.contacts.warning)))
+    message = Message(
+        Kind.NOTICE,
+        standing.thread,
+        standing.sequence,
+        turn.now,
+        turn.service.name,
+        standing.severity,
+        status,
+        loud,
+        f"{turn.service.name}: {title}",
+        lines,
+    )
+    _send(turn, contacts, message)
+
+
+def _send(turn: Turn, contacts: Iterable[Contact], message: Message) -> None:
+    for contact in dict.fromkeys(contacts):
+        turn.issue(Send(turn.new_effect_id("send"), turn.service.name, contact, message))
+
+
+def fact(turn: Turn, **facts: str) -> None:
+    """Set facts of the incident's page; an underscore in a name reads as a space."""
+    named = {name.replace("_", " "): text for name, text in facts.items()}
+    turn.update(facts={**turn.open_incident.facts, **named})
+
+
+def describe(turn: Turn, rules: Iterable[Rule], evidence: Mapping[str, Evidence]) -> None:
+    """Put the rules, their present values and the chance of it on the page."""
+    named = list(rules)
+    fact(
+        turn,
+        rule="; ".join(f"{rule.name} ({condition(rule)})" for rule in named),
+        values="; ".join(dict.fromkeys(reading(turn, name) for rule in named for name in rule.signals)) or "a report",
+    )
+    chances = [evidence[rule.name].text for rule in named if rule.name in evidence]
+    if chances:
+        fact(turn, evidence="; ".join(dict.fromkeys(chances)))
+
+
+def condition(rule: Rule) -> str:
+    """The rule's condition with its `for`."""
+    return f"{rule.condition} for {duration(rule.hold)}" if rule.hold else rule.condition
+
+
+def reading(turn: Turn, name: str) -> str:
+    """A signal's newest sample in words, such as `native.error_rate 4 % (40 of 1000)`."""
+    sample = turn.history.newest(name)
+    return f"{name} {spell(sample, turn.service.signals[name].unit, turn.service.signals[name].shape)}"
+
+
+def spell(sample: Sample | None, unit: Unit, shape: Shape) -> str:
+    """A sample in words, with its unit and the counts behind it."""
+    if sample is None or sample.value is None:
+        return "unknown"
+    value = float(sample.value)
+    text = percent(value) if unit is Unit.RATIO else f"{value:g}{'' if unit is Unit.COUNT else ' ' + unit}".strip()
+    if shape is Shape.RATE and sample.of is not None and sample.among is not None:
+        return f"{text} ({float(sample.of):g} of {float(sample.among):g})"
+    return text
+
+
+def duration(seconds: int) -> str:
+    """Seconds as the configuration writes them: 90s, 5m, 2h."""
+    for size, unit in ((3600, "h"), (60, "m")):
+        if seconds >= size and seconds % size == 0:
+            return f"{seconds // size}{unit}"
+    return f"{seconds}s"
+
+
+def by_hand(turn: Turn, rung: str, version: str | None = None) -> str:
+    """The command that does the same by hand, for today's wrangler."""
+    lever = turn.service.ladder.lever
+    match lever:
+        case KvLever():
+            fields = {**lever.fields, **turn.service.ladder.rung(rung).fields}
+            return kv_command(lever, fields)
+        case DeploymentLever():
+            return f'npx wrangler rollback {version or "VERSION_ID"} --name {lever.script} --message "by hand"'
+
+
+def kv_command(lever: KvLever, fields: Mapping[str, object]) -> str:
+    """The wrangler command that writes `fields` to the steering key; `$now` is left to the shell."""
+    text = json.dumps(dict(fields), separators=(",", ":"))
+    quoted = text.replace("'", "'\\''").replace("$now", "'\"$(date -u +%Y-%m-%dT%H:%M:%SZ)\"'")
+    return f"npx wrangler kv key put {lever.key} '{quoted}' --namespace-id={lever.namespace} --remote"

@@ -1,0 +1,115 @@
+"""A service: one guarded Worker with its signals, rules and ladder, as one YAML file states it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from notaus.core.baseline import Baseline
+from notaus.core.ladder import DeploymentLever, Ladder
+from notaus.core.rule import INVESTIGATE, Rule, Severity
+from notaus.core.signal import Signal
+from notaus.core.verification import Check, Restore
+
+
+class Mode(StrEnum):
+    OBSERVE = "observe"
+    ACT = "act"
+
+
+class Requirement(StrEnum):
+    """The pre-rollback checklist of a service (spec 7)."""
+
+    NEW_SINCE_DEPLOY = "new_since_deploy"
+    NO_HOLD = "no_hold"
+    TARGET = "target"
+
+
+class OverridePolicy(StrEnum):
+    HOLD = "hold"
+    ENFORCE = "enforce"
+
+
+@dataclass(frozen=True, slots=True)
+class Contact:
+    """Where a page goes: a channel kind and the name of its entry in `notaus.yaml`."""
+
+    channel: str
+    """`pagerduty`, `slack`, `webhook`, …"""
+    name: str
+
+    def __str__(self) -> str:
+        return f"{self.channel}: {self.name}"
+
+
+@dataclass(frozen=True, slots=True)
+class Contacts:
+    """Who hears of what."""
+
+    critical: tuple[Contact, ...] = ()
+    warning: tuple[Contact, ...] = ()
+    escalate: tuple[Contact, ...] = ()
+    approvers: tuple[Contact, ...] = ()
+
+    def of(self, severity: Severity) -> tuple[Contact, ...]:
+        return self.critical if severity is Severity.CRITICAL else self.warning
+
+
+@dataclass(frozen=True, slots=True)
+class Service:
+    """Everything the decision needs to know of one service. All durations in seconds."""
+
+    name: str
+    account: str
+    worker: str
+    signals: Mapping[str, Signal]
+    rules: tuple[Rule, ...]
+    ladder: Ladder
+    mode: Mode = Mode.OBSERVE
+    step: int = 15
+    """The grid: a sample at each multiple of this."""
+    require: frozenset[Requirement] = frozenset()
+    verify: tuple[Check, ...] = ()
+    restore: Restore = field(default_factory=Restore)
+    contacts: Contacts = field(default_factory=Contacts)
+    propagation: int = 60
+    """After a step, until its effect counts."""
+    validate: int = 300
+    """After propagation, until the verdict."""
+    deadline: int = 120
+    """For the checks of a step to pass."""
+    max_actions: int = 4
+    max_actions_per: int = 3600
+    override: OverridePolicy = OverridePolicy.HOLD
+    override_for: int = 1800
+    ttl: int = 1800
+    """An approval request expires after this."""
+    baselines: Mapping[str, Baseline] | None = None
+    """The usual behaviour by signal, where it is given rather than learned (scenarios, backtests)."""
+
+    def rule(self, name: str) -> Rule:
+        return next(r for r in self.rules if r.name == name)
+
+    def has_rule(self, name: str) -> bool:
+        return any(r.name == name for r in self.rules)
+
+    def settle(self, rule: Rule) -> int:
+        """The slowest of the rule's signals."""
+        return max((self.signals[name].settle for name in rule.signals), default=0)
+
+    def window(self, rule: Rule) -> int:
+        """The widest window of the rule's signals."""
+        return max((self.signals[name].window for name in rule.signals), default=0)
+
+    def rolls_back(self, rule: Rule) -> bool:
+        """Whether the rule leads to a version rollback; such rules judge one deployment (spec 7)."""
+        return isinstance(self.ladder.lever, DeploymentLever) and rule.then != INVESTIGATE
+
+    @property
+    def lookback(self) -> int:
+        """Seconds of samples kept at hand: the longest rule, an episode of evidence, the hour-ago look of `blind`."""
+        longest = max(
+            (max(r.hold, r.hold_within or 0) + self.window(r) + self.settle(r) for r in self.rules), default=0
+        )
+        return longest + 4500

@@ -1,0 +1,321 @@
+"""The watch: what the samples say of every rule at a tick, and the notices that no incident is needed for."""
+
+from __future__ import annotations
+
+from notaus.core.action import close
+from notaus.core.baseline import Baseline
+from notaus.core.evidence import EPISODE
+from notaus.core.hold import Hold, Truth, aligned, carried, cleared, judge, truth, truths
+from notaus.core.incident import Phase
+from notaus.core.paging import condition, describe, duration, end_notice, notice, reading, tell
+from notaus.core.rule import INVESTIGATE, Rule, Severity
+from notaus.core.signal import Shape
+from notaus.core.turn import Turn, stands
+from notaus.core.verdict import starved
+
+FLAPPING = 900
+"""Seconds looked at for a rule that is true again and again, and never for long enough."""
+FLAPPING_RUNS = 3
+QUIET_CLOSE = 1800
+"""Seconds all clear after which an incident that only paged closes."""
+CRITICALLY_BLIND = 900
+HOUR = 3600
+BUSY = 5
+"""Requests a window an hour ago that make their absence suspicious (spec 18)."""
+
+
+def evaluate(turn: Turn) -> dict[str, Hold]:
+    """What the samples say of each rule, worked out from the samples (spec 3)."""
+    return {rule.name: _hold(turn, rule) for rule in turn.service.rules if not rule.trigger}
+
+
+def _hold(turn: Turn, rule: Rule) -> Hold:
+    service, state = turn.service, turn.rule_state(rule.name)
+    seen = min(state.newest if state.newest is not None else turn.at, turn.at)
+    span = max(rule.hold, rule.hold_within or 0) + FLAPPING
+    first = max(first_counted(turn, rule), turn.at - service.lookback, seen - span)
+    first = aligned(first, service.step)
+    answers = truths(rule, turn.history, first, turn.at - service.settle(rule), service.step)
+    return carried(judge(rule, answers, service.step), first, state.run)
+
+
+def first_counted(turn: Turn, rule: Rule) -> int:
+    """From when on samples count: the rule is in force; for a rollback the window lies wholly in the live deployment."""
+    since = turn.rule_state(rule.name).since
+    view = turn.state.view
+    if turn.service.rolls_back(rule) and view is not None and view.live is not None:
+        since = max(since, view.live.created + turn.service.window(rule))
+    return since
+
+
+def remember(turn: Turn) -> None:
+    """Keep what the next tick needs to know of each hold."""
+    for name, hold in (turn.holds or {}).items():
+        state = turn.rule_state(name)
+        kept = tuple(b for b in state.breaches if b[1] > turn.at - 2 * EPISODE)
+        for run in (*hold.past, *((hold.standing,) if hold.standing else ())):
+            if run.breached is not None:
+                kept = (*(b for b in kept if b[0] != run.start), (run.start, run.end))
+        newest = hold.newest if hold.newest is not None else state.newest
+        turn.mark(name, newest=newest, run=hold.standing, breaches=kept)
+
+
+def notify(turn: Turn) -> None:
+    """Missed, flapping, blind and investigate, for every rule."""
+    for rule in turn.service.rules:
+        if rule.trigger or rule.name in turn.resting:
+            continue
+        hold = (turn.holds or {})[rule.name]
+        _missed(turn, rule, hold)
+        _flapping(turn, rule, hold)
+        _end_of_thin_evidence(turn, rule, hold)
+        if rule.then == INVESTIGATE:
+            _investigate(turn, rule, hold)
+    _blindness(turn)
+
+
+def _missed(turn: Turn, rule: Rule, hold: Hold) -> None:
+    """A breach that ended while nobody could look is told, and acts no more."""
+    before = turn.rule_state(rule.name).newest
+    for run in hold.past:
+        if before is not None and run.breached is not None and run.breached > before:
+            lasted = duration(run.end - run.start)
+            notice(turn, f"missed:{rule.name}", rule.severity, f"missed: {rule.name}", f"It held for {lasted}.")
+    if "missed:" + rule.name in turn.state.notices and _is_clear(turn, rule, hold):
+        end_notice(turn, f"missed:{rule.name}")
+
+
+def _is_clear(turn: Turn, rule: Rule, hold: Hold) -> bool:
+    if hold.newest is None:
+        return False
+    return cleared(rule.when, turn.history, hold.newest, rule.resolve_for, turn.service.step)
+
+
+def _flapping(turn: Turn, rule: Rule, hold: Hold) -> None:
+    """True in most of the last 15 minutes, in at least three runs, and never for long enough (spec 18)."""
+    key = f"flapping:{rule.name}"
+    if hold.newest is None or rule.hold == 0:
+        return
+    first = hold.newest - FLAPPING
+    runs = [r for r in (*hold.past, *((hold.standing,) if hold.standing else ())) if r.end > first]
+    if len(runs) >= FLAPPING_RUNS and not any(r.breached is not None for r in runs) and _mostly_true(turn, rule, hold):
+        notice(turn, key, Severity.WARNING, f"flapping: {rule.name}", condition(rule), *_values(turn, rule))
+    elif key in turn.state.notices and _is_clear(turn, rule, hold):
+        end_notice(turn, key)
+
+
+def _mostly_true(turn: Turn, rule: Rule, hold: Hold) -> bool:
+    assert hold.newest is not None
+    first = max(first_counted(turn, rule), hold.newest - FLAPPING + 1)
+    answers = [a for _, a in truths(rule, turn.history, first, hold.newest, turn.service.step)]
+    known = [a for a in answers if a in (Truth.TRUE, Truth.FALSE)]
+    return known.count(Truth.TRUE) * 2 > len(known)
+
+
+def _values(turn: Turn, rule: Rule) -> tuple[str, ...]:
+    return tuple(reading(turn, name) for name in rule.signals)
+
+
+def _end_of_thin_evidence(turn: Turn, rule: Rule, hold: Hold) -> None:
+    key = f"evidence:{rule.name}"
+    if key in turn.state.notices and _is_clear(turn, rule, hold):
+        end_notice(turn, key)
+
+
+def _investigate(turn: Turn, rule: Rule, hold: Hold) -> None:
+    """A notice, at most hourly; in an open incident an update of its page."""
+    key = f"investigate:{rule.name}"
+    if hold.breach is None or not stands(turn, rule):
+        if _is_clear(turn, rule, hold):
+            end_notice(turn, key)
+        return
+    title = f"investigate: {rule.name}"
+    if turn.incident is None or turn.incident.quiet:
+        notice(turn, key, rule.severity, title, condition(rule), *_values(turn, rule))
+    elif turn.rule_state(rule.name).told != hold.breach.start and key not in turn.state.notices:
+        turn.mark(rule.name, told=hold.breach.start)
+        tell(turn, title, condition(rule), *_values(turn, rule))
+
+
+def _blindness(turn: Turn) -> None:
+    """One notice per cause, while a rule cannot be evaluated that could be before (spec 3, 18)."""
+    causes: dict[str, list[tuple[Rule, int]]] = {}
+    for rule in turn.service.rules:
+        if rule.trigger or rule.name in turn.resting:
+            continue
+        blind = _blind(turn, rule, (turn.holds or {})[rule.name])
+        if blind is not None:
+            causes.setdefault(blind[0], []).append((rule, blind[1]))
+    for cause in ("reads fail", "traffic is gone"):
+        if cause not in causes:
+            end_notice(turn, f"blind:{cause}")
+            continue
+        rules = causes[cause]
+        longest = max(seconds for _, seconds in rules)
+        severity = Severity.CRITICAL if longest >= CRITICALLY_BLIND else Severity.WARNING
+        named = ", ".join(rule.name for rule, _ in rules)
+        notice(turn, f"blind:{cause}", severity, f"blind: {cause}", f"Cannot be evaluated: {named}.", *_why(turn))
+
+
+def _why(turn: Turn) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(turn.problems.values()))
+
+
+def _blind(turn: Turn, rule: Rule, hold: Hold) -> tuple[str, int] | None:
+    """Why the rule has been blind for `blind_after`, and for how long (seconds); None if it is not."""
+    state = turn.rule_state(rule.name)
+    cause = _cause(turn, rule, hold)
+    if cause is None:
+        turn.mark(rule.name, evaluated=turn.at, blind=None)
+        return None
+    since = state.evaluated if state.evaluated is not None else turn.at
+    if state.evaluated is None:
+        turn.mark(rule.name, evaluated=turn.at)
+    if hold.known is not None:
+        since = max(since, hold.known + turn.service.settle(rule))
+    turn.mark(rule.name, evaluated=since, blind=cause)
+    lasted = turn.at - since
+    return (cause, lasted) if lasted >= rule.blind_after else None
+
+
+def _cause(turn: Turn, rule: Rule, hold: Hold) -> str | None:
+    """What keeps the rule from being evaluated at its newest grid time; None where nothing does, or that is no wonder."""
+    service = turn.service
+    due = (turn.at - service.settle(rule)) // service.step * service.step
+    if due < aligned(first_counted(turn, rule), service.step):
+        return None
+    if hold.newest is None or hold.newest < due:
+        return "reads fail"
+    if truth(rule.when, turn.history, hold.newest) is not Truth.UNKNOWN:
+        return None
+    rung = turn.rung
+    idle = starved(service, rung) if rung is not None else None
+    if idle is not None and any(service.signals[name].cohort == idle for name in rule.signals):
+        return None
+    if turn.rule_state(rule.name).blind == "traffic is gone":
+        return "traffic is gone"
+    missing = [n for n in rule.signals if not getattr(turn.history.at(n, hold.newest), "known", False)]
+    return "traffic is gone" if any(_was_busy(turn, name, hold.newest - HOUR) for name in missing) else None
+
+
+def _was_busy(turn: Turn, signal: str, at: int) -> bool:
+    sample = turn.history.at(signal, at)
+    return sample is not None and sample.among is not None and sample.among >= BUSY
+
+
+def blind_breaches(turn: Turn) -> list[Rule]:
+    """Rules that have been blind for long enough, and whose service wants a step then (`on_blind`)."""
+    return [
+        rule
+        for rule in turn.service.rules
+        if rule.on_blind is not None
+        and turn.rule_state(rule.name).blind is not None
+        and turn.at - (turn.rule_state(rule.name).evaluated or turn.at) >= rule.blind_after
+    ]
+
+
+def across_deployments(turn: Turn) -> None:
+    """A condition true across several deployments in a row for its `for` is no single deployment's doing (spec 7)."""
+    view = turn.state.view
+    if view is None or view.live is None:
+        return
+    for rule in turn.service.rules:
+        if not turn.service.rolls_back(rule) or rule.trigger or rule.hold == 0:
+            continue
+        state = turn.rule_state(rule.name)
+        begun = _first_true(turn, rule, state.since)
+        starts = [d.created for d in view.deployments if begun is not None and begun < d.created <= turn.at]
+        if begun is None or len(starts) < 2 or turn.at - begun < rule.hold or state.told == begun:
+            continue
+        turn.mark(rule.name, told=begun)
+        turn.open(Severity.CRITICAL)
+        turn.join((rule.name,))
+        describe(turn, [rule], {})
+        text = f"It has been true across {len(starts) + 1} deployments since {duration(turn.at - begun)}."
+        tell(turn, f"{rule.name}: no single deployment is to blame", text, loud=True, severity=Severity.CRITICAL)
+
+
+def _first_true(turn: Turn, rule: Rule, since: int) -> int | None:
+    """Since when the condition has been true without a break, samples that straddle a deployment left out."""
+    view, window, step = turn.state.view, turn.service.window(rule), turn.service.step
+    starts = [d.created for d in view.deployments] if view is not None else []
+    newest = (turn.at - turn.service.settle(rule)) // step * step
+    begun = None
+    for at in range(newest, max(since, turn.at - turn.service.lookback) - 1, -step):
+        if any(at - window < start < at for start in starts):
+            continue
+        if truth(rule.when, turn.history, at) is not Truth.TRUE:
+            return begun
+        begun = at
+    return begun
+
+
+def learn(turn: Turn) -> None:
+    """Take windows that are half an hour old into the baselines, outside breaches and incidents (spec 4)."""
+    baselines, learned_to = dict(turn.state.baselines), dict(turn.state.learned_to)
+    for signal in turn.service.signals.values():
+        if signal.shape is not Shape.RATE:
+            continue
+        newest = (turn.at - signal.settle - EPISODE) // signal.window * signal.window
+        at = learned_to.get(signal.name, newest - turn.service.lookback // signal.window * signal.window)
+        while (at := at + signal.window) <= newest:
+            sample = turn.history.at(signal.name, at)
+            if sample is not None and sample.known and _usual(turn, signal.name, at):
+                baselines[signal.name] = baselines.get(signal.name, Baseline()).learned(sample)
+        learned_to[signal.name] = newest
+    turn.change(baselines=baselines, learned_to=learned_to)
+
+
+def _usual(turn: Turn, signal: str, at: int) -> bool:
+    if turn.incident is not None and at > turn.incident.opened_at - EPISODE:
+        return False
+    if at <= turn.state.calm_since:
+        return False
+    states = [turn.rule_state(rule.name) for rule in turn.service.rules if signal in rule.signals]
+    return not any(start <= at <= end for state in states for start, end in state.breaches)
+
+
+def stability(turn: Turn) -> None:
+    """A breach or blindness of a rollback rule makes the live version earn its standing anew."""
+    for rule in turn.service.rules:
+        if turn.service.rolls_back(rule) and not rule.trigger:
+            hold = (turn.holds or {}).get(rule.name)
+            blind = turn.rule_state(rule.name).blind is not None
+            if blind or (hold is not None and hold.breach is not None):
+                turn.change(clean_since=turn.at)
+
+
+def settle_incident(turn: Turn) -> None:
+    """Close the incident when its time has come: only paged and all clear, or a later version known-stable."""
+    incident = turn.incident
+    if incident is None:
+        return
+    fixed = _fixed_by(turn)
+    if fixed is not None and incident.acted:
+        close(turn, f"{fixed} has become known-stable", title="resolved")
+        return
+    if incident.acted and not incident.shadow:
+        return
+    rules = [turn.service.rule(n) for n in incident.rules if turn.service.has_rule(n)]
+    true = any((turn.holds or {}).get(r.name, Hold()).truth is not Truth.FALSE for r in rules if not r.trigger)
+    if true or turn.state.request is not None:
+        turn.update(clear_since=None)
+    elif incident.clear_since is None:
+        turn.update(clear_since=turn.at)
+    elif turn.at - incident.clear_since >= QUIET_CLOSE and incident.phase is not Phase.ACTING:
+        close(turn, f"clear for {duration(QUIET_CLOSE)}", title="resolved")
+
+
+def _fixed_by(turn: Turn) -> str | None:
+    """The label of a version uploaded after the one rolled back from that has become known-stable since."""
+    incident, registry = turn.open_incident, turn.state.registry
+    away = incident.step.away_from if incident.step is not None else None
+    if away is None:
+        return None
+    bad = registry.names.get(away)
+    for id, version in registry.names.items():
+        since = registry.of(id).stable_since
+        later = bad is not None and version.created > bad.created
+        if later and since is not None and since > incident.opened_at and registry.of(id).doubt is None:
+            return version.label
+    return None

@@ -1,0 +1,147 @@
+"""The executor: carries effects out, each in a task of its own that ends in an event. Paging never delays acting."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Coroutine, Iterable
+from typing import Any, assert_never
+
+import structlog
+
+from notaus.clock import Clock
+from notaus.core.effect import ChecksResult, Effect, LeverResult, Outcome, PullLever, RunChecks, Send
+from notaus.core.event import ChecksEnded, Event, LeverEnded, LeverSlow, SendFailing, Sent
+from notaus.core.service import Contact, Service
+from notaus.core.verification import CheckResult
+from notaus.daemon.ports import Channel, Checker, LeverPuller
+from notaus.errors import Undelivered
+from notaus.metrics import Metrics
+
+SLOW_SECONDS = 10.0
+"""After this long without an outcome people are told what was begun (spec 10)."""
+CHECK_EVERY = 5.0
+FAILING_SECONDS = 60.0
+"""A channel that fails this long sends us to the next contact."""
+BACKOFF = (1.0, 2.0, 4.0, 8.0, 15.0, 30.0, 60.0)
+
+log = structlog.get_logger(__name__)
+
+Post = Callable[[str, Event], None]
+
+
+class Executor:
+    """Starts effects, and lets no two tasks work on the same one."""
+
+    def __init__(
+        self, levers: LeverPuller, checks: Checker, channels: Channel, clock: Clock, metrics: Metrics, post: Post
+    ) -> None:
+        self.levers, self.checks, self.channels = levers, checks, channels
+        self.clock, self.metrics, self.post = clock, metrics, post
+        self.tasks: dict[str, asyncio.Task[None]] = {}
+        self._turns: dict[tuple[Contact, str], asyncio.Lock] = {}
+
+    def start(self, service: Service, effect: Effect) -> None:
+        """Carry out `effect`, unless it is being carried out already."""
+        if effect.id in self.tasks:
+            return
+        task = asyncio.create_task(self._carry_out(service, effect), name=effect.id)
+        self.tasks[effect.id] = task
+        task.add_done_callback(lambda _: self.tasks.pop(effect.id, None))
+
+    def _carry_out(self, service: Service, effect: Effect) -> Coroutine[Any, Any, None]:
+        match effect:
+            case PullLever():
+                return self._pull(service, effect)
+            case RunChecks():
+                return self._check(service, effect)
+            case Send():
+                return self._send(effect)
+            case _:
+                assert_never(effect)
+
+    async def _pull(self, service: Service, effect: PullLever) -> None:
+        slow = asyncio.create_task(self._call_slow(effect))
+        started = self.clock.now()
+        try:
+            result = await self.levers.pull(service, effect)
+        except Exception as error:  # a lever never raises; if one does, whether it acted is unknown
+            log.exception("a lever failed in an unforeseen way", effect=effect.id)
+            result = LeverResult(Outcome.UNKNOWN, f"{type(error).__name__}: {error}")
+        finally:
+            slow.cancel()
+        kind = type(effect.action).__name__
+        rung = getattr(effect.action, "rung", "rolled_back")
+        self.metrics.actions_total.labels(
+            service=service.name, lever=kind, rung=rung, outcome=str(result.outcome)
+        ).inc()
+        took = self.clock.now() - started
+        self.metrics.action_duration_seconds.labels(service=service.name, lever=kind).observe(took)
+        log.info("lever", service=service.name, effect=effect.id, outcome=str(result.outcome), detail=result.detail)
+        self.post(effect.service, LeverEnded(int(self.clock.now()), effect.id, result))
+
+    async def _call_slow(self, effect: PullLever) -> None:
+        await self.clock.sleep(SLOW_SECONDS)
+        self.post(effect.service, LeverSlow(int(self.clock.now()), effect.id))
+
+    async def _check(self, service: Service, effect: RunChecks) -> None:
+        """Until every check passes, or the deadline does."""
+        started = self.clock.now()
+        while True:
+            try:
+                results = await self.checks.check(service, effect)
+            except Exception as error:
+                log.exception("the checks failed in an unforeseen way", effect=effect.id)
+                results = (CheckResult("checks", False, f"{type(error).__name__}: {error}"),)
+            passed = ChecksResult(results)
+            if passed.passed or self.clock.now() + CHECK_EVERY > effect.deadline:
+                break
+            await self.clock.sleep(CHECK_EVERY)
+        self.metrics.verification_duration_seconds.labels(service=service.name).observe(self.clock.now() - started)
+        log.info("checks", service=service.name, effect=effect.id, passed=passed.passed)
+        self.post(effect.service, ChecksEnded(int(self.clock.now()), effect.id, passed))
+
+    async def _send(self, effect: Send) -> None:
+        """Deliver, for as long as it takes; messages of one thread to one contact stay in order."""
+        turn = self._turns.setdefault((effect.contact, effect.message.thread), asyncio.Lock())
+        async with turn:
+            failure = await self._deliver(effect)
+        self.post(effect.service, Sent(int(self.clock.now()), effect.id, failure))
+
+    async def _deliver(self, effect: Send) -> str | None:
+        """None once delivered, or why it never will be."""
+        started, tries, told = self.clock.now(), 0, False
+        channel = effect.contact.channel
+        while True:
+            try:
+                await self.channels.send(effect.contact, effect.message)
+            except Undelivered as error:
+                outcome = "refused" if error.permanent else "failed"
+                self.metrics.pages_total.labels(channel=channel, outcome=outcome).inc()
+                log.warning("page not delivered", contact=str(effect.contact), reason=str(error), final=error.permanent)
+                if error.permanent:
+                    return str(error)
+                if not told and self.clock.now() - started >= FAILING_SECONDS:
+                    told = True
+                    self.post(effect.service, SendFailing(int(self.clock.now()), effect.id, str(error)))
+                await self.clock.sleep(max(error.retry_after or 0.0, BACKOFF[min(tries, len(BACKOFF) - 1)]))
+                tries += 1
+            except Exception as error:
+                log.exception("a channel failed in an unforeseen way", contact=str(effect.contact))
+                return f"{type(error).__name__}: {error}"
+            else:
+                self.metrics.pages_total.labels(channel=channel, outcome="sent").inc()
+                return None
+
+    async def finish(self, seconds: float) -> None:
+        """Let levers that are being pulled come to their end, and leave the rest to the next start."""
+        pulling = [task for id, task in self.tasks.items() if id.endswith("-pull")]
+        if pulling:
+            await asyncio.wait(pulling, timeout=seconds)
+        self.abandon()
+
+    def abandon(self, services: Iterable[str] | None = None) -> None:
+        """Drop the tasks (of `services`) as they stand: the outbox asks again."""
+        prefixes = None if services is None else tuple(f"{name}/" for name in services)
+        for id, task in list(self.tasks.items()):
+            if prefixes is None or id.startswith(prefixes):
+                task.cancel()

@@ -1,0 +1,146 @@
+"""The poller: at each tick, reads what is due of every signal and where every service stands, and posts what came."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping, Sequence
+
+import structlog
+
+from notaus.clock import Clock
+from notaus.config.sources import Entry
+from notaus.core import fleet
+from notaus.core.deployment import BEFORE
+from notaus.core.event import Event, Polled
+from notaus.core.sample import Sample
+from notaus.core.service import Service
+from notaus.core.world import World
+from notaus.daemon.engine import Guarded
+from notaus.daemon.ports import Reader, WorldReader
+from notaus.errors import CallFailed, ReadFailed
+from notaus.metrics import Metrics
+
+MOST_TIMES = 600
+"""Grid times asked for in one read; older ones follow at the next tick."""
+RESTING_SECONDS = 30
+"""While nothing is going on, the world and the slow sources are read at this pace (the API budget, spec 2)."""
+SLOW_SETTLE = 120
+"""A source that settles slower than this loses nothing by being read less often."""
+BACKLOG = 100
+"""Letters waiting above which a tick is skipped: what it missed is read at the next."""
+TRY_BEFORE_AGAIN = 300
+
+log = structlog.get_logger(__name__)
+
+
+class Poller:
+    """Polls the services of one account."""
+
+    def __init__(
+        self,
+        account: str,
+        entries: Sequence[Entry],
+        reader: Callable[[Entry], Reader],
+        world: WorldReader,
+        clock: Clock,
+        metrics: Metrics,
+        post: Callable[[str, Event], None],
+    ) -> None:
+        self.account, self.clock, self.metrics, self.post = account, clock, metrics, post
+        self.entries = {e: reader(e) for e in entries}
+        self.world = world
+        self._before_tried: dict[str, int] = {}
+        self._busy = False
+
+    async def poll(self, guarded: Sequence[Guarded], backlog: int) -> None:
+        """One ring: poll every service whose grid has a new tick. A poll still under way is not doubled."""
+        if self._busy or backlog > BACKLOG:
+            return
+        self._busy = True
+        started = self.clock.now()
+        try:
+            await asyncio.gather(*(self._poll_service(each, int(started)) for each in guarded))
+            self.metrics.last_poll_timestamp_seconds.labels(account=self.account).set(self.clock.now())
+        finally:
+            self._busy = False
+            self.metrics.poll_duration_seconds.labels(account=self.account).observe(self.clock.now() - started)
+
+    async def _poll_service(self, guarded: Guarded, now: int) -> None:
+        service = guarded.service
+        tick = now // service.step * service.step
+        if tick <= guarded.state.tick:
+            return
+        relaxed = not alert(guarded) and tick % RESTING_SECONDS != 0
+        problems: dict[str, str] = {}
+        entries = [e for e in self.entries if e.service == service.name and not (relaxed and e.settle > SLOW_SETTLE)]
+        reads = [self._read(entry, guarded, tick, problems) for entry in entries]
+        look = self._look(service, problems) if not relaxed or guarded.state.world_at is None else _nothing()
+        world, readings = await asyncio.gather(look, asyncio.gather(*reads))
+        merged = {name: samples for reading in readings for name, samples in reading.items()}
+        self.post(service.name, Polled(tick, int(self.clock.now()), merged, world, problems))
+
+    async def _look(self, service: Service, problems: dict[str, str]) -> World | None:
+        try:
+            async with asyncio.timeout(self._patience(service)):
+                return await self.world.read(service)
+        except (ReadFailed, CallFailed, TimeoutError) as error:
+            problems["world"] = str(error) or "no answer in time"
+            return None
+
+    async def _read(
+        self, entry: Entry, guarded: Guarded, tick: int, problems: dict[str, str]
+    ) -> Mapping[str, tuple[Sample, ...]]:
+        times = self.due(entry, guarded, tick)
+        if not times:
+            return {}
+        try:
+            async with asyncio.timeout(self._patience(guarded.service)):
+                return await self.entries[entry].read(entry, times)
+        except (ReadFailed, CallFailed, TimeoutError) as error:
+            reason = str(error) or "no answer in time"
+            problems.update(dict.fromkeys(entry.signals, reason))
+            log.warning("read failed", service=entry.service, source=entry.name, reason=reason)
+        except Exception as error:
+            log.exception("a source failed in an unforeseen way", service=entry.service, source=entry.name)
+            problems.update(dict.fromkeys(entry.signals, f"{type(error).__name__}: {error}"))
+        return {}
+
+    def _patience(self, service: Service) -> float:
+        """The machine's seconds a read may take: a tick, but time enough where the clock runs faster."""
+        return max(service.step / self.clock.speed, 10.0)
+
+    def due(self, entry: Entry, guarded: Guarded, tick: int) -> list[int]:
+        """The settled grid times of which `entry` was not read yet, newest first served, in order."""
+        service = guarded.service
+        newest = (tick - entry.settle) // service.step * service.step
+        oldest = max(tick - service.lookback, 0) // service.step * service.step + service.step
+        times = [at for at in range(newest, oldest - 1, -service.step) if _lacks(entry, guarded, at)][:MOST_TIMES]
+        times += [at for at in self._before(entry, guarded, tick) if at < oldest]
+        return sorted(set(times))
+
+    def _before(self, entry: Entry, guarded: Guarded, tick: int) -> list[int]:
+        """The ten minutes before the deployment, where they are older than what is at hand."""
+        state, step = guarded.state, guarded.service.step
+        missing = fleet.missing_before(guarded.service, state) & set(entry.signals)
+        tried = self._before_tried.get(entry.name + entry.service, -TRY_BEFORE_AGAIN)
+        if state.before_end is None or not missing or tick - tried < TRY_BEFORE_AGAIN:
+            return []
+        self._before_tried[entry.name + entry.service] = tick
+        last = state.before_end // step * step
+        return [at for at in range(last, state.before_end - BEFORE, -step) if _lacks(entry, guarded, at)]
+
+
+def _lacks(entry: Entry, guarded: Guarded, at: int) -> bool:
+    return any(guarded.history.at(name, at) is None for name in entry.signals)
+
+
+def alert(guarded: Guarded) -> bool:
+    """Whether something is going on: a rule's condition holds, an incident or a request is open, a rule is blind."""
+    state = guarded.state
+    if state.incident is not None or state.request is not None or state.world_failing is not None:
+        return True
+    return any(rule.run is not None or rule.blind is not None for rule in state.rules.values())
+
+
+async def _nothing() -> None:
+    return None

@@ -1,0 +1,34 @@
+"""What a reload may not do: take away what an open incident stands on (spec 12)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+from notaus.config import Configuration
+from notaus.core.service import Service
+from notaus.daemon.engine import Guarded
+from notaus.daemon.gauges import present_rung
+
+
+def objections(guarded: Mapping[str, Guarded], new: Configuration) -> list[str]:
+    """Why `new` may not replace what is in force; empty where it may."""
+    services = {service.name: service for service in new.services}
+    return [reason for each in guarded.values() for reason in _objections(each, services.get(each.service.name))]
+
+
+def _objections(guarded: Guarded, new: Service | None) -> Iterable[str]:
+    old, incident = guarded.service, guarded.state.incident
+    if new is None:
+        if incident is not None:
+            yield f"{old.name} has the open incident {incident.id}"
+        return
+    rung = present_rung(old, guarded.state)
+    if rung is not None and not new.ladder.has(rung):
+        yield f"{old.name} is at the rung {rung}, which the new file does not have"
+    if incident is None:
+        return
+    if new.ladder.lever != old.ladder.lever:
+        yield f"the lever of {old.name} may not change while the incident {incident.id} is open"
+    for rule in incident.rules:
+        if old.has_rule(rule) and not new.has_rule(rule):
+            yield f"the rule {rule!r} of {old.name} belongs to the open incident {incident.id}"

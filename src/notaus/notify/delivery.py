@@ -1,0 +1,57 @@
+"""One POST to a channel, with a deadline; every failure becomes `Undelivered`, and no address is ever named in it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+
+import httpx
+
+from notaus import log
+from notaus.errors import Undelivered
+from notaus.notify.text import cut
+
+DEADLINE_SECONDS = 5.0
+EXCERPT_CHARACTERS = 200
+AGAIN = frozenset({408, 429})
+"""The 4xx that mean "later", not "no"."""
+
+
+async def post(
+    http: httpx.AsyncClient, url: str, body: bytes, to: str, headers: Mapping[str, str] | None = None
+) -> None:
+    """Deliver the JSON `body`; `to` names the contact in errors, since its address may be a secret.
+
+    Raises Undelivered: permanent after a 4xx other than 408 and 429, else worth another try (after `retry_after`
+    seconds where the other side said so).
+    """
+    sent = {"content-type": "application/json; charset=utf-8", **(headers or {})}
+    try:
+        async with asyncio.timeout(DEADLINE_SECONDS):
+            response = await http.post(url, content=body, headers=sent, timeout=DEADLINE_SECONDS)
+    except (TimeoutError, httpx.TimeoutException):
+        raise Undelivered(f"{to}: no answer within {DEADLINE_SECONDS:g} s") from None
+    except (httpx.InvalidURL, httpx.UnsupportedProtocol):
+        raise Undelivered(
+            f"{to}: its address is not a valid http(s) URL; correct it in notaus.yaml", permanent=True
+        ) from None
+    except httpx.HTTPError as error:
+        raise Undelivered(f"{to}: not reachable ({type(error).__name__})") from None
+    if not response.is_success:
+        raise _undelivered(response, to)
+
+
+def _undelivered(response: httpx.Response, to: str) -> Undelivered:
+    status = response.status_code
+    said = cut(" ".join(log.scrub(response.text).split()), EXCERPT_CHARACTERS)
+    return Undelivered(
+        f"{to}: answered {status}" + (f" ({said})" if said else ""),
+        permanent=400 <= status < 500 and status not in AGAIN,
+        retry_after=_retry_after(response.headers.get("retry-after", "")),
+    )
+
+
+def _retry_after(value: str) -> float | None:
+    """Seconds; the date form of the header is left aside, as none of the channels sends it."""
+    seconds = value.strip()
+    return float(seconds) if seconds.isascii() and seconds.isdigit() else None

@@ -1,0 +1,37 @@
+"""What notaus can measure: one file per kind of source. Adding one is copying one, and a line in READERS."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Protocol
+
+from notaus.config import sources
+from notaus.core.sample import Readings
+from notaus.sources.analytics_engine import AnalyticsEngineReader
+from notaus.sources.context import Context
+from notaus.sources.http import HttpReader
+from notaus.sources.probe import ProbeReader
+from notaus.sources.r2 import R2Reader
+from notaus.sources.workers import WorkersReader
+
+__all__ = ["READERS", "Context", "Reader", "build"]
+
+
+class Reader(Protocol):
+    """Reads the signals of one entry of `signals:`."""
+
+    async def read(self, entry: sources.Entry, times: Sequence[int]) -> Readings: ...
+
+
+READERS: Mapping[type[sources.Source], Callable[[Context], Reader]] = {
+    sources.AnalyticsEngine: AnalyticsEngineReader,
+    sources.Workers: WorkersReader,
+    sources.Http: HttpReader,
+    sources.R2: R2Reader,
+    sources.Probe: ProbeReader,
+}
+
+
+def build(kind: type[sources.Source], context: Context) -> Reader:
+    """The reader of a kind of source, to be shared by all its entries. Raises KeyError for a kind not in READERS."""
+    return READERS[kind](context)

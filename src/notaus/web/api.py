@@ -1,0 +1,113 @@
+"""The JSON API: what is going on, and orders. Every order is answered after it has been written down."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route, Router
+
+from notaus.core.event import Reply
+from notaus.errors import NotausError
+from notaus.web.answers import Answer, Problem, unknown
+from notaus.web.openapi import description
+from notaus.web.orders import ORDERS, parsed
+from notaus.web.ports import DaemonView
+
+BODY_BYTES = 64 * 1024
+ORDER_SECONDS = 30.0
+"""How long a person waits for the answer to an order; the order itself is not withdrawn by that."""
+MOST_INCIDENTS = 1000
+SHOWN_INCIDENTS = 50
+
+
+class Api:
+    """The routes under /api."""
+
+    def __init__(self, daemon: DaemonView) -> None:
+        self._daemon = daemon
+        self._under_way: set[asyncio.Task[Reply]] = set()
+        self.router = Router(
+            [
+                Route("/status", self.status),
+                Route("/incidents", self.incidents),
+                Route("/incidents/{id:path}", self.incident),
+                Route("/services/{service}/{order}", self.order, methods=["POST"]),
+                Route("/openapi.json", self.openapi),
+            ]
+        )
+
+    async def status(self, request: Request) -> Response:
+        return Answer(self._daemon.status())
+
+    async def incidents(self, request: Request) -> Response:
+        limit = _limit(request.query_params.get("limit", str(SHOWN_INCIDENTS)))
+        return Answer(self._daemon.incidents(limit))
+
+    async def incident(self, request: Request) -> Response:
+        id = request.path_params["id"]
+        found = self._daemon.incident(id)
+        if found is None:
+            raise Problem(404, f"there is no incident {id!r}", "GET /api/incidents lists them")
+        return Answer(found)
+
+    async def openapi(self, request: Request) -> Response:
+        return Answer(description())
+
+    async def order(self, request: Request) -> Response:
+        """Pass an order on; 409 where the daemon says no."""
+        service, name = request.path_params["service"], request.path_params["order"]
+        if name not in ORDERS:
+            raise unknown("order", name, ORDERS)
+        services = self._daemon.services()
+        if service not in services:
+            raise unknown("service", service, services)
+        body = parsed(name, await _read(request))
+        reply = await self._answered(service, body.order(self._daemon.now()))
+        return Answer(_told(reply), 200 if reply.accepted else 409)
+
+    async def _answered(self, service: str, order: Any) -> Reply:
+        # Shielded: an order that was taken is carried out, whether or not somebody still waits for the answer.
+        task = asyncio.ensure_future(self._daemon.order(service, order))
+        self._under_way.add(task)
+        task.add_done_callback(self._under_way.discard)
+        try:
+            async with asyncio.timeout(ORDER_SECONDS):
+                return await asyncio.shield(task)
+        except TimeoutError:
+            hint = "it may still be carried out: look at GET /api/status before repeating it"
+            raise Problem(504, f"no answer within {ORDER_SECONDS:g} s", hint) from None
+        except NotausError as error:
+            raise Problem(503, str(error), "look at GET /api/status, then try again") from None
+
+
+def _told(reply: Reply) -> dict[str, Any]:
+    told = {"accepted": reply.accepted, "text": reply.text, "incident": reply.incident}
+    return told if reply.accepted else {**told, "error": reply.text, "hint": "GET /api/status says where things stand"}
+
+
+def _limit(text: str) -> int:
+    if text.isascii() and text.isdigit() and 1 <= int(text[:9]) <= MOST_INCIDENTS:
+        return int(text)
+    raise Problem(
+        422, f"limit={text[:40]!r} is not a number of incidents", f"a whole number from 1 to {MOST_INCIDENTS}"
+    )
+
+
+async def _read(request: Request) -> bytes:
+    """The body, given up as soon as it is known to be too large."""
+    declared = request.headers.get("content-length", "0")
+    body = bytearray()
+    if declared.isdigit() and int(declared[:19]) > BODY_BYTES:
+        raise _too_large()
+    async for chunk in request.stream():
+        body += chunk
+        if len(body) > BODY_BYTES:
+            raise _too_large()
+    return bytes(body)
+
+
+def _too_large() -> Problem:
+    return Problem(413, "the body is too large", f"an order takes at most {BODY_BYTES} bytes", {"connection": "close"})

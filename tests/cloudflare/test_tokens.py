@@ -1,0 +1,53 @@
+"""Tokens: whose they are, and what they may do."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+
+import httpx
+import pytest
+
+from notaus.cloudflare import tokens
+from notaus.cloudflare.client import Client
+from notaus.errors import Refused
+from notaus.sandbox import Sandbox
+
+from .conftest import API, FixedClock
+
+
+@pytest.fixture
+async def box() -> AsyncIterator[Sandbox]:
+    yield Sandbox(FixedClock().now)
+
+
+def client(box: Sandbox, token: str) -> Client:
+    return Client(httpx.AsyncClient(transport=box.transport()), API, box.account.id, token, FixedClock())
+
+
+async def test_account_and_user_tokens_are_told_apart(box: Sandbox) -> None:
+    """A good token of the other kind would be called invalid."""
+    box.account.add_token("cfut_user", kind="user")
+    assert (await tokens.verify(client(box, box.token))).kind == "account"
+    user = await tokens.verify(client(box, "cfut_user"))
+    assert (user.kind, user.active) == ("user", True)
+
+
+async def test_a_wrong_token_is_refused(box: Sandbox) -> None:
+    """`notaus check` would say yes."""
+    with pytest.raises(Refused, match="Invalid API Token"):
+        await tokens.verify(client(box, "wrong"))
+
+
+async def test_missing_permissions_are_found_by_using_them_once(box: Sandbox) -> None:
+    """They would be found out in the incident."""
+    box.account.add_token("cfat_poor", permissions=["kv.read"])
+    rich, poor = client(box, box.token), client(box, "cfat_poor")
+    account = box.account.id
+    for one, granted in ((rich, [True] * 4), (poor, [False, False, False, True])):
+        probes = [
+            await tokens.probe_analytics(one, account),
+            await tokens.probe_zone(one, box.zone),
+            await tokens.probe_script(one, account, "api-worker"),
+            await tokens.probe_kv(one, account, box.kv_namespace, "config"),
+        ]
+        assert [p.problem is None for p in probes] == granted, probes
