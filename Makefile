@@ -84,6 +84,7 @@ lock:  ## resolve the dependencies anew (needs uv)
 docs: venv  ## write the generated pages anew
 	$(BIN)/python dev/licences.py > docs/licences.md
 	$(BIN)/python -m notaus.metrics > docs/metrics.md
+	$(BIN)/python -m notaus.config.reference > docs/configuration.md
 
 clean:  ## remove all that make made
 	rm -rf $(VENV) .tools dist .coverage* .mypy_cache .pytest_cache .ruff_cache .hypothesis

@@ -7,7 +7,8 @@ import os
 import secrets
 import socket
 import uuid
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -41,7 +42,7 @@ from notaus.journal import Journal, Lease
 from notaus.levers import Levers, SteeringKeys, Worlds
 from notaus.metrics import Metrics
 from notaus.notify import Channels, PagerDuty, Slack, Webhook
-from notaus.sources import Context, build
+from notaus.sources import READERS, Context, build
 
 FINISH_SECONDS = 20.0
 """At SIGTERM, how long a lever being pulled may still take."""
@@ -94,7 +95,7 @@ def _client(settings: Settings, account: str, clock: Clock, metrics: Metrics, ht
     )
     for family in ("api", "graphql"):
         gauge = metrics.api_budget_remaining_ratio.labels(family=family)
-        gauge.set_function(lambda family=family: client.budget_remaining(family))
+        gauge.set_function(partial(client.budget_remaining, family))
     return client
 
 
@@ -396,15 +397,9 @@ class App:
         return self.leadership.lease(account)
 
 
-def _readable(configuration: Configuration, account: str) -> Iterable[Entry]:
+def _readable(configuration: Configuration, account: str) -> Sequence[Entry]:
     """The entries that some source of this release can read."""
-    return [e for e in configuration.entries if e.account == account and type(e.source) in _kinds()]
-
-
-def _kinds() -> frozenset[type]:
-    from notaus.sources import READERS
-
-    return frozenset(READERS)
+    return [e for e in configuration.entries if e.account == account and type(e.source) in READERS]
 
 
 def _text(configuration: Configuration) -> str:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-
 import httpx
 import pytest
 
@@ -16,8 +14,8 @@ from .conftest import API, FixedClock
 
 
 @pytest.fixture
-async def box() -> AsyncIterator[Sandbox]:
-    yield Sandbox(FixedClock().now)
+def box() -> Sandbox:
+    return Sandbox(FixedClock().now)
 
 
 def client(box: Sandbox, token: str) -> Client:

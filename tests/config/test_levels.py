@@ -211,3 +211,25 @@ def test_a_kv_value_from_the_environment_has_its_type() -> None:
 def test_a_trigger_cannot_ask_for_approval() -> None:
     """A trigger acts at once: asking would contradict it."""
     assert problems(changed(PIX, ("trigger: true,", "trigger: true, approval: required,")))
+
+
+def test_an_entry_that_nothing_asks_for_is_told(directory: Path) -> None:
+    """It costs requests if it is read, and looks guarded if it is not."""
+    text = changed(PIX, ("  r2:  ", "  idle: {source: workers}\n  r2:  "))
+    (directory / "services/pix-immo.yaml").write_text(text)
+    configuration = load(directory, ENVIRON)
+    assert "nothing asks for a signal of `idle`" in "".join(map(str, configuration.warnings))
+    assert "idle" not in [entry.name for entry in configuration.entries]
+
+
+def test_the_other_cohorts_error_rate_and_share_are_read_though_no_rule_names_them() -> None:
+    """Without them nobody can tell whether the traffic goes to something worse, or whether a rung drained a cohort."""
+    text = "\n".join(line for line in PIX.splitlines() if "native.error_rate" not in line and "  share:" not in line)
+    canary = loaded(text).entries[0]
+    measures = ("share", "error_rate", "latency_p90")
+    assert canary.signals == tuple(f"{cohort}.{measure}" for cohort in ("native", "proxy") for measure in measures)
+
+
+def test_a_ramp_names_no_rung_twice() -> None:
+    """It would stand still."""
+    assert problems(changed(PIX, ("{rung: normal, for: 24h}", "{rung: reduced, for: 24h}")))

@@ -90,10 +90,11 @@ def test_two_services_that_deploy_one_script_are_told(directory: Path) -> None:
     assert "service `bookstrack` moves the same script" in found.wrong
 
 
-def test_two_accounts_may_have_scripts_of_one_name(directory: Path) -> None:
-    """They are different scripts."""
-    text = changed(BOOKS, ("name: bookstrack", "name: books"), ("${CLOUDFLARE_ACCOUNT_ID}", "account-2"))
-    (directory / "services/x.yaml").write_text(text)
+@pytest.mark.parametrize(("text", "name"), [(BOOKS, "bookstrack"), (PIX, "pix-immo")])
+def test_two_accounts_may_have_levers_of_one_name(directory: Path, text: str, name: str) -> None:
+    """They are different scripts, or keys."""
+    other = changed(text, (f"name: {name}", "name: other"), ("${CLOUDFLARE_ACCOUNT_ID}", "account-2"))
+    (directory / "services/x.yaml").write_text(other)
     assert not directory_problems(directory)
 
 

@@ -49,7 +49,7 @@ def test_the_file_is_read(directory: Path) -> None:
     assert (found.mode, found.log) == (Mode.OBSERVE, Log(LogLevel.WARNING, LogFormat.JSON))
     assert found.clock == ClockSpeed(20.0, (100.0, 200.5))
     assert found.retention.samples == 7 * 86_400
-    assert found.budgets == Budgets((600, 300), (100, 60), Fraction(1, 2))
+    assert found.budgets == Budgets((600, 300), (500, 300), Fraction(1, 2))
     assert found.page_link == "https://notaus.example"
 
 
@@ -71,6 +71,11 @@ def test_every_key_can_be_set_in_the_environment(directory: Path) -> None:
     assert found.origins == {"api.pix.immo": "http://127.0.0.1:8787/workers/pix-immo"}
     assert found.clock == ClockSpeed(20.0, (1795000000.25, 1795000100.0))
     assert found.log.format is LogFormat.TERMINAL
+
+
+def test_a_variable_is_taken_as_it_stands(directory: Path) -> None:
+    """A password may contain `${`; filling it in again would change it, or ask for a variable of another's naming."""
+    assert settings_of(directory, NOTAUS_STORE="postgresql://u:a${b}c@db/x").store == "postgresql://u:a${b}c@db/x"
 
 
 def test_the_environment_alone_is_enough_beside_an_empty_file(directory: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import heapq
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 
@@ -28,6 +29,9 @@ class VirtualLoop(asyncio.SelectorEventLoop):
         return self._virtual
 
     def _run_once(self) -> None:
+        while self._scheduled and self._scheduled[0]._cancelled:  # a deadline that was kept is no time to jump to
+            heapq.heappop(self._scheduled)._scheduled = False
+            self._timer_cancelled_count -= 1
         if not self._ready and self._scheduled:
             self._virtual = max(self._virtual, self._scheduled[0]._when)
         super()._run_once()

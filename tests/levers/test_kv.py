@@ -16,6 +16,8 @@ from notaus.levers import Levers, SteeringKeys, Worlds
 
 from .conftest import API, START, Account, a_kv_service
 
+pytestmark = pytest.mark.filterwarnings("ignore:Overriding the:pytest.PytestDeprecationWarning")
+
 
 def stored(account: Account) -> dict[str, Any]:
     return json.loads(account.box.kv.read(account.box.kv_namespace, "config") or b"null")

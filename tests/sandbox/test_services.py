@@ -99,6 +99,9 @@ async def test_a_real_workers_bindings_are_served(client: httpx.AsyncClient, box
     read = await client.get("http://sandbox/config?urlencoded=true&cache_ttl=30", headers=marked)
     assert read.json()["canary_percent"] == 10
     assert (await client.get("http://sandbox/none?urlencoded=true", headers=marked)).status_code == 404
+    box.kv.write(box.kv_namespace, "config", {"canary_percent": 1}, lag=30)
+    read = await client.get("http://sandbox/config?urlencoded=true&cache_ttl=30", headers=marked)
+    assert read.json()["canary_percent"] == 10
     point = {
         "dataset": [*b"pix_canary"],
         "timestamp": str(int(START) * 10**9),

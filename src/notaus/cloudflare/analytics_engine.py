@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import math
 import re
@@ -14,6 +15,8 @@ from notaus.errors import Busy, ReadFailed, Refused
 
 PERMISSION = "Account Analytics Read"
 MAX_ROWS = 10_000
+AT_ONCE = 4
+"""Queries under way at the same time: a backfill must not crowd out the levers."""
 
 Row = dict[str, Any]
 
@@ -23,6 +26,7 @@ class AnalyticsEngine:
 
     def __init__(self, client: Client) -> None:
         self._client = client
+        self._turns = asyncio.Semaphore(AT_ONCE)
 
     async def query(self, account: str, sql: str, *, limit: int = MAX_ROWS) -> list[Row]:
         """The rows of `sql`, which must end in `LIMIT {limit} FORMAT JSON`; integers as int, NaN as None.
@@ -32,7 +36,8 @@ class AnalyticsEngine:
         path = account_path(account, "analytics_engine", "sql")
         call = Call("POST", path, content=sql.encode(), content_type="text/plain", query=True, permission=PERMISSION)
         try:
-            answer = await self._client.send(call)
+            async with self._turns:
+                answer = await self._client.send(call)
         except Refused as refused:
             hint = (
                 "" if refused.status in (401, 403) else "; a dataset exists only once a first point was written to it"

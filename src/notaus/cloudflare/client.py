@@ -293,7 +293,7 @@ def _pause(failure: CallFailed, number: int) -> float | None:
     """Seconds before the next try; None where the wait asked for is too long, or the request was never sent."""
     asked = failure.retry_after if isinstance(failure, Busy) else None
     if asked is None:
-        return 0.5 * 3 ** (number - 1)
+        return 0.5 * 3.0 ** (number - 1)
     return asked if asked <= PATIENCE_SECONDS else None
 
 

@@ -18,6 +18,8 @@ from notaus.cloudflare.client import Call, Client
 from notaus.errors import Busy, CallFailed, ReadFailed, Refused
 
 NODES_PER_DOCUMENT = 20
+AT_ONCE = 4
+"""Documents under way at the same time: a backfill must not crowd out the levers."""
 MAX_ROWS = 9999
 BACK_OFF = (
     "rate limiter budget depleted",
@@ -107,6 +109,7 @@ class GraphQL:
     def __init__(self, client: Client, nodes_per_document: int = NODES_PER_DOCUMENT) -> None:
         self._client = client
         self._limit = nodes_per_document
+        self._turns = asyncio.Semaphore(AT_ONCE)
         self._waiting: dict[Scope, list[_Ask]] = {}
         self._apart: set[tuple[object, ...]] = set()
         self._flushing: set[asyncio.Task[None]] = set()
@@ -179,7 +182,8 @@ class GraphQL:
         body = {"query": document(scope, nodes)}
         call = Call("POST", "/graphql", json=body, family=Family.GRAPHQL, query=True, permission=permission)
         try:
-            answer = await self._client.send(call)
+            async with self._turns:
+                answer = await self._client.send(call)
         except Refused as refused:
             raise ReadFailed(f"analytics of {scope}: {refused}") from None
         return _unpacked(scope, answer.body, len(nodes), permission)

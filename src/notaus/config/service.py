@@ -73,6 +73,9 @@ def read_service(root: Node, around: Surroundings, report: Report) -> Loaded | N
     wants = {one.entry.name: wanted(one, asked) for one in given}
     signals = {name: one.signals[name] for one in given for name in wants[one.entry.name]}
     entries = tuple(replace(g.entry, signals=wants[g.entry.name]) for g in given if wants[g.entry.name])
+    for one in given:
+        if not wants[one.entry.name]:
+            report.warning(one.where, f"nothing asks for a signal of `{one.entry.name}`: it is not read")
     service = _service(values, defaults, signals, rules, ladder or NOWHERE, checks, restore, contacts, around.cap)
     resting = _resting(given, service, report)
     return Loaded(service, entries, resting, dict(values.get(key.RECOVERY) or {}), root.where, _lever_place(values))

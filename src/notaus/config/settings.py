@@ -116,9 +116,13 @@ class Retention:
     """Seconds."""
 
 
+BUDGET_PERIOD = 300
+"""Seconds over which Cloudflare counts requests; limits per another time are converted to it."""
+
+
 @dataclass(frozen=True, slots=True)
 class Budgets:
-    """(requests, seconds) each."""
+    """(requests, `BUDGET_PERIOD`) each."""
 
     api: tuple[int, int]
     graphql: tuple[int, int]
@@ -223,4 +227,9 @@ def _clock(values: Values) -> ClockSpeed:
 
 
 def _budgets(values: Values) -> Budgets:
-    return Budgets(values.of(API_BUDGET), values.of(GRAPHQL_BUDGET), values.of(RESERVE))
+    return Budgets(_in_period(values.of(API_BUDGET)), _in_period(values.of(GRAPHQL_BUDGET)), values.of(RESERVE))
+
+
+def _in_period(limit: tuple[int, int]) -> tuple[int, int]:
+    count, seconds = limit
+    return max(1, count * BUDGET_PERIOD // seconds), BUDGET_PERIOD

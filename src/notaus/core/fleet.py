@@ -34,6 +34,8 @@ from notaus.core.service import Service
 from notaus.core.state import RuleState, State
 from notaus.core.turn import Turn
 
+CLOCK_SET_BACK = 120
+"""Seconds: a tick this far behind the newest is no repetition; the clock had been wrong, and was set right."""
 UNREADABLE = 300
 """Seconds without a look at the key or the deployments after which people are told."""
 
@@ -119,7 +121,8 @@ def _tick(turn: Turn, event: Polled) -> None:
     elif "world" in event.problems:
         turn.change(world_failing=event.problems["world"])
     _tell_if_unreadable(turn)
-    if event.tick <= turn.state.tick or turn.state.stopped is not None:
+    behind = turn.state.tick - event.tick
+    if 0 <= behind < CLOCK_SET_BACK or turn.state.stopped is not None:
         return
     turn.change(tick=event.tick)
     turn.holds = watch.evaluate(turn)

@@ -105,8 +105,10 @@ def _look_at_deployments(turn: Turn, view: DeploymentsView) -> None:
     lever = turn.service.ladder.lever
     stable_after = getattr(lever, "stable_after", 3600)
     registry = deployment.observed(state.registry, view, stable_after, state.clean_since)
-    turn.change(view=view, registry=registry, clean_since=state.clean_since or turn.at)
     live = view.live
+    # At the first look the live version's past is taken at its word, like that of the others.
+    first_look = live.created if live is not None else turn.at
+    turn.change(view=view, registry=registry, clean_since=state.clean_since or first_look)
     incident = turn.incident
     if live is None or (incident is not None and incident.phase is Phase.ACTING):
         return

@@ -47,7 +47,7 @@ class Poller:
         post: Callable[[str, Event], None],
     ) -> None:
         self.account, self.clock, self.metrics, self.post = account, clock, metrics, post
-        self.entries = {e: reader(e) for e in entries}
+        self.entries = [(entry, reader(entry)) for entry in entries]
         self.world = world
         self._before_tried: dict[str, int] = {}
         self._busy = False
@@ -72,8 +72,11 @@ class Poller:
             return
         relaxed = not alert(guarded) and tick % RESTING_SECONDS != 0
         problems: dict[str, str] = {}
-        entries = [e for e in self.entries if e.service == service.name and not (relaxed and e.settle > SLOW_SETTLE)]
-        reads = [self._read(entry, guarded, tick, problems) for entry in entries]
+        reads = [
+            self._read(entry, reader, guarded, tick, problems)
+            for entry, reader in self.entries
+            if entry.service == service.name and not (relaxed and entry.settle > SLOW_SETTLE)
+        ]
         look = self._look(service, problems) if not relaxed or guarded.state.world_at is None else _nothing()
         world, readings = await asyncio.gather(look, asyncio.gather(*reads))
         merged = {name: samples for reading in readings for name, samples in reading.items()}
@@ -88,14 +91,14 @@ class Poller:
             return None
 
     async def _read(
-        self, entry: Entry, guarded: Guarded, tick: int, problems: dict[str, str]
+        self, entry: Entry, reader: Reader, guarded: Guarded, tick: int, problems: dict[str, str]
     ) -> Mapping[str, tuple[Sample, ...]]:
         times = self.due(entry, guarded, tick)
         if not times:
             return {}
         try:
             async with asyncio.timeout(self._patience(guarded.service)):
-                return await self.entries[entry].read(entry, times)
+                return await reader.read(entry, times)
         except (ReadFailed, CallFailed, TimeoutError) as error:
             reason = str(error) or "no answer in time"
             problems.update(dict.fromkeys(entry.signals, reason))
