@@ -22,6 +22,7 @@ from notaus.clock import Clock, SystemClock
 from notaus.cloudflare.budget import Budgets
 from notaus.cloudflare.client import Client
 from notaus.cloudflare.edge import Edge
+from notaus.cloudflare.tokens import verify
 from notaus.config import Configuration, Settings
 from notaus.config.sources import Entry
 from notaus.core.event import Event, Order, Reconfigured, Reply, Started
@@ -69,9 +70,14 @@ class Outside:
         self.levers = {account: Levers(client, keys[account]) for account, client in self.clients.items()}
         self.worlds = {account: Worlds(client, keys[account]) for account, client in self.clients.items()}
         self.checks = {account: Checks(client, edge) for account, client in self.clients.items()}
-        self.contexts = {account: Context(client, edge) for account, client in self.clients.items()}
+        self.unread: dict[tuple[str, str], str] = {}
+        """Parts of entries that could not be read, by service and entry, until the poller asks."""
+        self.contexts = {account: Context(client, edge, self._unread) for account, client in self.clients.items()}
         self.channels = channels(settings, http)
         self._readers: dict[tuple[str, type], Reader] = {}
+
+    def _unread(self, entry: Entry, problem: str) -> None:
+        self.unread[entry.service, entry.name] = problem
 
     def reader(self, entry: Entry) -> Reader:
         """The reader of an entry's kind of source, shared by all entries of its account."""
@@ -197,8 +203,10 @@ class App:
                 self.clock,
                 self.metrics,
                 self._post,
+                partial(verify, client),
+                lambda entry: self.outside.unread.pop((entry.service, entry.name), None),
             )
-            for account in self.outside.clients
+            for account, client in self.outside.clients.items()
         }
 
     # Accounts come and go

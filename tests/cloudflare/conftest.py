@@ -15,7 +15,7 @@ from notaus.cloudflare.client import Client
 
 API = "https://api.cloudflare.com/client/v4"
 NOW = 1_790_000_400.0
-RECORDINGS = Path(__file__).parents[1] / "fixtures" / "recordings"
+RECORDINGS = Path(__file__).parents[1] / "fixtures" / "contract" / "recordings"
 Answer = httpx.Response | Exception
 
 

@@ -139,6 +139,14 @@ async def test_an_unanswered_post_that_cannot_be_read_back_is_unknown(account: A
     assert len(posts(account)) == 1
 
 
+async def test_a_refused_look_after_an_unanswered_post_is_unknown(account: Account) -> None:
+    """A rollback that may have happened would be told as refused."""
+    bad = a_bad_deployment(account)
+    account.box.faults.add("deployments.post", ["lost_reply"])
+    client = meddling(account, lambda: account.box.faults.add("deployments.get", [403]))
+    assert (await pull(account, Levers(client), expected=bad)).outcome is Outcome.UNKNOWN
+
+
 async def test_patience_ends_as_failed(account: Account) -> None:
     """Nobody would be paged while notaus tries for ever."""
     bad = a_bad_deployment(account)
@@ -173,6 +181,27 @@ async def test_changed_secrets_are_forced_on_a_person_s_word_alone(account: Acco
     assert result.outcome is Outcome.DONE
     assert [r.query for r in posts(account)] == ["", "force=true"]
     assert "forced over changed secrets, as ordered" in result.notes
+
+
+async def test_a_refusal_in_spite_of_force_is_final(account: Account) -> None:
+    """The rollback would be forced again and again."""
+    bad = a_bad_deployment(account)
+    refusal = {"success": False, "errors": [{"code": 10220, "message": "still"}], "result": None}
+    inner, tries = account.box.transport(), 0
+
+    class Transport(httpx.AsyncBaseTransport):
+        async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+            nonlocal tries
+            if request.method == "GET":
+                return await inner.handle_async_request(request)
+            tries += 1
+            assert tries < 5
+            return httpx.Response(400, json=refusal)
+
+    http = httpx.AsyncClient(transport=Transport())
+    client = Client(http, API, account.box.account.id, account.box.token, account.clock)
+    result = await pull(account, Levers(client), expected=bad, accept_changed_secrets=True)
+    assert (result.outcome, tries) == (Outcome.REFUSED, 2)
 
 
 async def test_a_version_that_does_not_exist_is_refused(account: Account) -> None:

@@ -218,6 +218,7 @@ async def test_no_answer_and_no_reading_is_unknown(account: Account) -> None:
     answering = meddling(account, lambda n: account.box.faults.add("kv.get", [500], duration=3600))
     result = await pull(account, "reduced", Levers(answering))
     assert result.outcome is Outcome.UNKNOWN
+    assert result.written == stored(account)  # so that notaus knows its own write when it sees it
     assert len(writes(account)) == 1
 
 

@@ -49,6 +49,7 @@ async def test_what_was_found_is_remembered(lab: Lab) -> None:
     """A time read again would turn from known to unknown."""
     entry = lab.entry(HEALTH, "health.failed", name="health")
     await lab.read(entry, NOW)
+    await lab.read(entry, NOW)
     found = await lab.read(entry, NOW, NOW + 15)
     assert [s.known for s in found["health.failed"]] == [True, True]
     assert len(lab.asked("health")) == 2

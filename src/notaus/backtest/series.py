@@ -41,6 +41,7 @@ class SeriesReader:
         self.fields_at = fields_at
         self.now: Callable[[], float] = lambda: float(begin)
         self.values = _values(scenario, service)
+        self._drained = [service.ladder.place_of(rung) for rung in service.ladder.drains]
         self.failures: list[str] = []
         self.failing_until = -1.0
         self.revised: dict[tuple[str, int], Fraction] = {}
@@ -135,8 +136,7 @@ class SeriesReader:
         """The part of the traffic that the steering key gives to the relieved cohort."""
         ladder, fields = self.service.ladder, self.fields_at(at)
         place = ladder.place(fields)
-        drained = [ladder.place_of(rung) for rung in ladder.drains]
-        if place is not None and any(place >= each for each in drained):
+        if place is not None and any(place >= each for each in self._drained):
             return Fraction(0)
         if ladder.share is not None:
             value = fields.get(ladder.share.field)

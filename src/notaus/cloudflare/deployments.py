@@ -46,11 +46,10 @@ class Deployments:
         return _newest_first(found.values())
 
     async def deployable(self, account: str, script: str) -> tuple[VersionShape, ...]:
-        """The versions that Cloudflare would deploy now, at most the last 100, newest first. Raises CallFailed."""
+        """The versions that Cloudflare would deploy now, at most the last 100. Raises CallFailed."""
         call = Call("GET", _path(account, script, "versions"), {"deployable": "true"}, permission=READ)
         envelope = await self._client.envelope(call)
-        items = _shaped(VersionList, envelope.result, call).items
-        return tuple(sorted(items, key=lambda v: v.metadata.created_on, reverse=True))
+        return tuple(_shaped(VersionList, envelope.result, call).items)
 
     async def version(self, account: str, script: str, version: str) -> VersionShape:
         """A version with its resources; versions never change, so each is read once. Raises CallFailed."""

@@ -170,12 +170,19 @@ class _ScanOfWindow:
 
 
 def carried(hold: Hold, first: int, before: Run | None) -> Hold:
-    """`hold`, with the start of a run that began before the samples at hand do (`first`), as it was known `before`."""
-    run = hold.standing
-    if run is None or before is None or run.start > first or before.start >= run.start or before.end < first:
+    """`hold`, scanned from `first` on, with the run that had begun earlier as it was known `before`."""
+    if before is None or before.start >= first or before.end < first:
         return hold
-    longer = replace(run, start=before.start, held=run.end - before.start, breached=before.breached or run.breached)
-    return replace(hold, standing=longer)
+    if hold.past and hold.past[0].start == first:
+        return replace(hold, past=(_longer(hold.past[0], before), *hold.past[1:]))
+    if not hold.past and hold.standing is not None and hold.standing.start == first:
+        return replace(hold, standing=_longer(hold.standing, before))
+    return hold
+
+
+def _longer(run: Run, before: Run) -> Run:
+    breached = before.breached if before.breached is not None else run.breached
+    return replace(run, start=before.start, held=max(run.held, run.end - before.start), breached=breached)
 
 
 def cleared(when: Iterable[Comparison], history: History, end: int, span: int, step: int) -> bool:

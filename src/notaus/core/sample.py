@@ -46,6 +46,8 @@ def rate(at: int, of: float | str | Fraction, among: float | str | Fraction, eff
     return Sample(at, part / whole, part, whole, None if effective is None else Fraction(effective))
 
 
+SLACK = 600
+"""Seconds by which samples may outlive their time, so that they are dropped in batches."""
 MEMO = 20_000
 """Answers remembered at most before old ones are dropped."""
 
@@ -54,7 +56,7 @@ MEMO = 20_000
 class History:
     """The recent samples of a service, by signal and grid time."""
 
-    series: Mapping[str, Mapping[int, Sample]] = field(default_factory=dict)
+    series: Mapping[str, dict[int, Sample]] = field(default_factory=dict)
     memo: dict[tuple[str, int], object] = field(default_factory=dict, compare=False, repr=False)
     """Answers that follow from the samples of one grid time, by rule and time, so that they are worked out once."""
 
@@ -70,10 +72,11 @@ class History:
             old = series.get(name, {})
             new = {s.at: s for s in readings.get(name, ()) if s.at >= keep_from}
             revised |= {at for at, sample in new.items() if at in old and old[at] != sample}
-            stale = bool(old) and next(iter(old)) < keep_from
+            stale = bool(old) and next(iter(old)) < keep_from - SLACK
             if new or stale:
-                merged = {at: s for at, s in old.items() if at >= keep_from} | new
-                series[name] = dict(sorted(merged.items())) if _out_of_order(merged) else merged
+                kept = {at: s for at, s in old.items() if at >= keep_from} if stale else old
+                merged = {**kept, **new}
+                series[name] = dict(sorted(merged.items())) if _out_of_order(old, new) else merged
         return History(series, self._memo_without(revised, keep_from))
 
     def _memo_without(self, revised: set[int], keep_from: int) -> dict[tuple[str, int], object]:
@@ -88,13 +91,11 @@ class History:
     def newest(self, signal: str) -> Sample | None:
         """The latest sample of `signal` that was read."""
         samples = self.series.get(signal)
-        return list(samples.values())[-1] if samples else None
+        return next(reversed(samples.values())) if samples else None
 
 
-def _out_of_order(samples: Mapping[int, Sample]) -> bool:
-    last = None
-    for at in samples:
-        if last is not None and at < last:
-            return True
-        last = at
-    return False
+def _out_of_order(old: dict[int, Sample], new: dict[int, Sample]) -> bool:
+    """Whether appending `new` to `old` would leave the times unsorted."""
+    times = [at for at in new if at not in old]
+    latest = next(reversed(old), None)
+    return times != sorted(times) or (bool(times) and latest is not None and times[0] < latest)

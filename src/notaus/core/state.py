@@ -36,8 +36,8 @@ class RuleState:
     """When the rule could last be evaluated, or had a reason not to be."""
     blind: str | None = None
     """Why it is blind: `reads fail`, `traffic is gone`."""
-    breaches: tuple[tuple[int, int], ...] = ()
-    """Start and end of its recent breaches, from which the baseline does not learn."""
+    past: tuple[Run, ...] = ()
+    """Its recent runs that have ended, oldest first."""
 
 
 @dataclass(frozen=True, slots=True)

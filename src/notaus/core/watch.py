@@ -5,10 +5,10 @@ from __future__ import annotations
 from notaus.core.action import close
 from notaus.core.baseline import Baseline
 from notaus.core.evidence import EPISODE
-from notaus.core.hold import Hold, Truth, aligned, carried, cleared, judge, truth, truths
+from notaus.core.hold import Hold, Run, Truth, aligned, carried, cleared, judge, truth, truths
 from notaus.core.incident import Phase
 from notaus.core.paging import condition, describe, duration, end_notice, notice, reading, tell
-from notaus.core.rule import INVESTIGATE, Rule, Severity
+from notaus.core.rule import INVESTIGATE, NoData, Rule, Severity
 from notaus.core.signal import Shape
 from notaus.core.turn import Turn, stands
 from notaus.core.verdict import starved
@@ -32,7 +32,8 @@ def evaluate(turn: Turn) -> dict[str, Hold]:
 def _hold(turn: Turn, rule: Rule) -> Hold:
     service, state = turn.service, turn.rule_state(rule.name)
     seen = min(state.newest if state.newest is not None else turn.at, turn.at)
-    span = max(rule.hold, rule.hold_within or 0) + FLAPPING
+    # Enough to see the whole `for`; a run that began earlier is carried. What is ignored may stretch a run at will.
+    span = service.lookback if rule.no_data is NoData.IGNORE else max(rule.hold, rule.hold_within or 0) + service.step
     first = max(first_counted(turn, rule), turn.at - service.lookback, seen - span)
     first = aligned(first, service.step)
     answers = truths(rule, turn.history, first, turn.at - service.settle(rule), service.step)
@@ -51,13 +52,16 @@ def first_counted(turn: Turn, rule: Rule) -> int:
 def remember(turn: Turn) -> None:
     """Keep what the next tick needs to know of each hold."""
     for name, hold in (turn.holds or {}).items():
-        state = turn.rule_state(name)
-        kept = tuple(b for b in state.breaches if b[1] > turn.at - 2 * EPISODE)
-        for run in (*hold.past, *((hold.standing,) if hold.standing else ())):
-            if run.breached is not None:
-                kept = (*(b for b in kept if b[0] != run.start), (run.start, run.end))
-        newest = hold.newest if hold.newest is not None else state.newest
-        turn.mark(name, newest=newest, run=hold.standing, breaches=kept)
+        newest = hold.newest if hold.newest is not None else turn.rule_state(name).newest
+        turn.mark(name, newest=newest, run=hold.standing, past=ended(turn, name, hold))
+
+
+def ended(turn: Turn, name: str, hold: Hold) -> tuple[Run, ...]:
+    """The rule's recent runs that have ended, oldest first."""
+    state = turn.rule_state(name)
+    known = {run.end: run for run in state.past if run.end > turn.at - 2 * EPISODE}
+    fresh = {run.end: run for run in hold.past if run.end not in known}
+    return tuple((known | fresh).values())
 
 
 def notify(turn: Turn) -> None:
@@ -97,7 +101,8 @@ def _flapping(turn: Turn, rule: Rule, hold: Hold) -> None:
     if hold.newest is None or rule.hold == 0:
         return
     first = hold.newest - FLAPPING
-    runs = [r for r in (*hold.past, *((hold.standing,) if hold.standing else ())) if r.end > first]
+    standing = (hold.standing,) if hold.standing is not None else ()
+    runs = [r for r in (*ended(turn, rule.name, hold), *standing) if r.end > first]
     if len(runs) >= FLAPPING_RUNS and not any(r.breached is not None for r in runs) and _mostly_true(turn, rule, hold):
         notice(turn, key, Severity.WARNING, f"flapping: {rule.name}", condition(rule), *_values(turn, rule))
     elif key in turn.state.notices and _is_clear(turn, rule, hold):
@@ -272,7 +277,8 @@ def _usual(turn: Turn, signal: str, at: int) -> bool:
     if at <= turn.state.calm_since:
         return False
     states = [turn.rule_state(rule.name) for rule in turn.service.rules if signal in rule.signals]
-    return not any(start <= at <= end for state in states for start, end in state.breaches)
+    runs = [run for state in states for run in (*state.past, *((state.run,) if state.run is not None else ()))]
+    return not any(run.breached is not None and run.start <= at <= run.end for run in runs)
 
 
 def stability(turn: Turn) -> None:

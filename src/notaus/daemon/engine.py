@@ -203,18 +203,16 @@ def record_of(guarded: Guarded, event: Event, stepped: Stepped) -> Record:
             name: tuple(s for s in samples if guarded.history.at(name, s.at) != s)
             for name, samples in event.readings.items()
         }
-        kept = replace(event, readings={})
+        kept = replace(event, readings={}, world=None if _seen_before(guarded, stepped) else event.world)
     settled = [(id, _outcome(event)) for id in guarded.state.outbox if id not in stepped.state.outbox]
     open_ = (stepped.state.incident,) if stepped.state.incident is not None else ()
     unchanged = guarded.state.incident is not None and guarded.state.incident == stepped.state.incident
     incidents = (*stepped.closed, *(() if unchanged else open_))
-    # An idle tick is not worth a row: its samples are kept, and the state says which tick it was.
-    body = encode(kept)
     return Record(
         guarded.service.name,
         event.now,
         type(event).__name__,
-        body,
+        encode(kept),
         encode(stepped.state),
         [(effect.id, type(effect).__name__, encode(effect)) for effect in stepped.effects],
         settled,
@@ -222,6 +220,14 @@ def record_of(guarded: Guarded, event: Event, stepped: Stepped) -> Record:
         [incident_row(incident) for incident in incidents],
         stepped.state.config,
     )
+
+
+def _seen_before(guarded: Guarded, stepped: Stepped) -> bool:
+    """Whether the look at the world showed nothing new: it need not be kept again."""
+    old, new = guarded.state, stepped.state
+    if old.view is None or new.view is None:
+        return old.fields == new.fields
+    return (old.view.deployments, old.view.blocked) == (new.view.deployments, new.view.blocked)
 
 
 def _outcome(event: Event) -> str:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+import contextlib
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 
 import structlog
 
@@ -17,7 +18,7 @@ from notaus.core.service import Service
 from notaus.core.world import World
 from notaus.daemon.engine import Guarded
 from notaus.daemon.ports import Reader, WorldReader
-from notaus.errors import CallFailed, ReadFailed
+from notaus.errors import CallFailed, NotausError, ReadFailed
 from notaus.metrics import Metrics
 
 MOST_TIMES = 600
@@ -29,6 +30,8 @@ SLOW_SETTLE = 120
 BACKLOG = 100
 """Letters waiting above which a tick is skipped: what it missed is read at the next."""
 TRY_BEFORE_AGAIN = 300
+CLOCK_PATIENCE = 2.0
+"""The machine's seconds that the first poll waits to learn the time."""
 
 log = structlog.get_logger(__name__)
 
@@ -45,18 +48,27 @@ class Poller:
         clock: Clock,
         metrics: Metrics,
         post: Callable[[str, Event], None],
+        tell_time: Callable[[], Awaitable[object]] | None = None,
+        unread: Callable[[Entry], str | None] = lambda entry: None,
     ) -> None:
+        """`tell_time` is any call to Cloudflare: its `Date` sets the clock before the first tick is named.
+
+        `unread` tells, once, why some of an entry could not be read while the rest could.
+        """
         self.account, self.clock, self.metrics, self.post = account, clock, metrics, post
         self.entries = [(entry, reader(entry)) for entry in entries]
         self.world = world
         self._before_tried: dict[str, int] = {}
+        self._whole: dict[int, tuple[Guarded, int]] = {}
         self._busy = False
+        self._tell_time, self._unread = tell_time, unread
 
     async def poll(self, guarded: Sequence[Guarded], backlog: int) -> None:
         """One ring: poll every service whose grid has a new tick. A poll still under way is not doubled."""
         if self._busy or backlog > BACKLOG:
             return
         self._busy = True
+        await self._set_clock()
         started = self.clock.now()
         try:
             await asyncio.gather(*(self._poll_service(each, int(started)) for each in guarded))
@@ -64,6 +76,14 @@ class Poller:
         finally:
             self._busy = False
             self.metrics.poll_duration_seconds.labels(account=self.account).observe(self.clock.now() - started)
+
+    async def _set_clock(self) -> None:
+        """Before the first poll; without an answer our own clock has to do, and the polls go on setting it."""
+        if self._tell_time is not None:
+            with contextlib.suppress(NotausError, TimeoutError):
+                async with asyncio.timeout(CLOCK_PATIENCE):
+                    await self._tell_time()
+            self._tell_time = None
 
     async def _poll_service(self, guarded: Guarded, now: int) -> None:
         service = guarded.service
@@ -98,7 +118,12 @@ class Poller:
             return {}
         try:
             async with asyncio.timeout(self._patience(guarded.service)):
-                return await reader.read(entry, times)
+                found = await reader.read(entry, times)
+            missing = self._unread(entry)
+            if missing is not None:
+                problems.update(dict.fromkeys(entry.signals, missing))
+                log.warning("read in part", service=entry.service, source=entry.name, reason=missing)
+            return found
         except (ReadFailed, CallFailed, TimeoutError) as error:
             reason = str(error) or "no answer in time"
             problems.update(dict.fromkeys(entry.signals, reason))
@@ -117,9 +142,22 @@ class Poller:
         service = guarded.service
         newest = (tick - entry.settle) // service.step * service.step
         oldest = max(tick - service.lookback, 0) // service.step * service.step + service.step
-        times = [at for at in range(newest, oldest - 1, -service.step) if _lacks(entry, guarded, at)][:MOST_TIMES]
+        first = max(oldest, self._whole_to(entry, guarded, oldest, newest) + service.step)
+        times = [at for at in range(newest, first - 1, -service.step) if _lacks(entry, guarded, at)][:MOST_TIMES]
         times += [at for at in self._before(entry, guarded, tick) if at < oldest]
         return sorted(set(times))
+
+    def _whole_to(self, entry: Entry, guarded: Guarded, oldest: int, newest: int) -> int:
+        """The grid time up to which nothing is missing, remembered so that old samples are not looked through again."""
+        step = guarded.service.step
+        owner, whole = self._whole.get(id(entry), (guarded, oldest - step))
+        if owner is not guarded:  # recovered anew
+            whole = oldest - step
+        whole = max(whole, oldest - step)
+        while whole < newest and not _lacks(entry, guarded, whole + step):
+            whole += step
+        self._whole[id(entry)] = (guarded, whole)
+        return whole
 
     def _before(self, entry: Entry, guarded: Guarded, tick: int) -> list[int]:
         """The ten minutes before the deployment, where they are older than what is at hand."""

@@ -71,7 +71,7 @@ class _Pull:
                 return settled or await self._leap()
             except Refused as refused:
                 if not self._accepts(refused):
-                    return self._refused(refused)
+                    return self._unknown(refused) if self.unanswered else self._refused(refused)
                 self.force = True
             except CallFailed as failure:
                 self.unanswered = self.unanswered or isinstance(failure, _Unanswered)
@@ -150,14 +150,18 @@ class _Pull:
             try:
                 settled = self._settled(await self._look())
             except CallFailed as silent:
-                return LeverResult(Outcome.UNKNOWN, f"asked, not answered, and not readable since: {silent}")
+                return self._unknown(silent)
             if settled is not None:
                 return settled
         return LeverResult(Outcome.FAILED, f"{self.action.label} was not deployed: {failure}")
 
+    def _unknown(self, failure: CallFailed) -> LeverResult:
+        what = f"{self.action.label} may be deployed: the request was not answered, and nothing was readable since"
+        return LeverResult(Outcome.UNKNOWN, f"{what}: {failure}")
+
 
 def _newer_than(seen: Sequence[Deployment], judged: str | None) -> Sequence[Deployment]:
-    """The deployments made since the one judged; all but nothing where it is not in the list."""
+    """The deployments made since the one judged; all of `seen` where that is not in it."""
     ids = [d.id for d in seen]
     return seen[: ids.index(judged)] if judged in ids else seen
 

@@ -86,7 +86,7 @@ class _Pull:
             try:
                 return await self._leap(found)
             except Refused as refused:
-                return self._result(Outcome.REFUSED, f"Cloudflare refused the write: {refused}")
+                return self._ended(refused, "Cloudflare refused the write")
             except CallFailed as failure:
                 self.unanswered = self.unanswered or isinstance(failure, Silent)
                 if not await self.patience.wait(failure):
@@ -192,7 +192,8 @@ class _Pull:
 
     def _ended(self, failure: CallFailed, what: str) -> LeverResult:
         if self.unanswered:
-            return self._result(Outcome.UNKNOWN, f"asked, not answered, and not readable since: {failure}")
+            what = f"{differences(self._value_before(), self.attempt or {})} was sent, not answered, not readable since"
+            return self._result(Outcome.UNKNOWN, f"{what}: {failure}", self.attempt)
         refused = isinstance(failure, Refused)
         return self._result(Outcome.REFUSED if refused else Outcome.FAILED, f"{what}: {failure}")
 

@@ -61,7 +61,7 @@ class ProbeReader:
             answer, problem = await self._ask(source)
         except CallFailed:
             return Found(True if await self._control_answers(source) else None)
-        return Found(problem is not None, exact(answer.seconds) * 1000)
+        return Found(problem is not None, exact(round(answer.seconds * 1000, 3)))
 
     async def _ask(self, source: Probe) -> tuple[EdgeAnswer, str | None]:
         """The answer, and what is wrong with it. Raises Silent where there is none."""
