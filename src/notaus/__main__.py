@@ -1,0 +1,5 @@
+"""``python -m notaus``: the command line."""
+
+from notaus.cli import main
+
+main()
