@@ -414,17 +414,9 @@ def _text(configuration: Configuration) -> str:
     return "\n".join(f"# {file}\n{text}" for file, text in configuration.texts.items())
 
 
-def state_directory(settings: Settings) -> Path:
-    """Where the daemon keeps what lies beside its journal."""
-    store = settings.store
-    prefix = "sqlite:///"
-    path = store.removeprefix(prefix) if store.startswith(prefix) else ""
-    return Path(path).parent if path else Path("var")
-
-
 def web_token(settings: Settings) -> str:
     """The token of the daemon's API, made at first use; readable by the daemon's user alone."""
-    path = state_directory(settings) / "api-token"
+    path = settings.token_file
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         if not path.exists():
@@ -439,12 +431,12 @@ def web_token(settings: Settings) -> str:
 
 def open_journal(settings: Settings) -> Journal:
     """The journal of `store`; its directory is created. Raises JournalFailed."""
-    directory = state_directory(settings)
+    directory = settings.directory
     try:
         directory.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise JournalFailed(f"the directory {directory} of the journal cannot be made: {error.strerror}") from None
-    return Journal.open(settings.store)
+    return Journal.open(settings.store_url)
 
 
 def keep_secrets(settings: Settings) -> None:

@@ -107,6 +107,7 @@ class _Stage:
         self.apps: list[App] = []
         self.bells: list[_Bells] = []
         self.waiting: set[asyncio.Task[None]] = set()
+        self.started = 0
 
     def true_time(self) -> float:
         return EPOCH - LEAD + self.loop.time()
@@ -247,6 +248,7 @@ class _Stage:
         self._note_key()
 
     async def _start(self, number: int) -> None:
+        self.started += 1
         clock = SystemClock(wall=lambda: self.true_time() + self.wall_offset, monotonic=self.loop.time)
         bells = _Bells()
         transport = ScenarioTransport(self.box, self.service, self._present)
@@ -257,7 +259,7 @@ class _Stage:
             http=httpx.AsyncClient(transport=transport, timeout=10.0),
             bells=bells,
             readers=lambda entry: self.reader,
-            owner=f"replica-{number}-{len(self.apps)}",
+            owner=f"replica-{number}-{self.started}",
             watchers=(self.record.watch,),
         )
         self.apps.append(app)
@@ -375,17 +377,19 @@ class _Stage:
         self.box.faults.add(event.value, kinds, lasting)
 
     async def _kill(self, event: Event) -> None:
-        for app in self.apps:
+        """The daemon dies; of several, the one that acts."""
+        dying = [a for a in self.apps if a.leadership.lease(self.service.account) is not None] or self.apps[:1]
+        for app in dying if self.scenario.replicas > 1 else list(self.apps):
+            index = self.apps.index(app)
             await app.crash()
-        self.bells.clear()
+            del self.apps[index], self.bells[index]
         back = EPOCH + int(event.more["back"])
         self.waiting.add(asyncio.create_task(self._rise(back)))
 
     async def _rise(self, at: int) -> None:
         await asyncio.sleep(max(0.0, at - self.true_time()))
-        self.apps.clear()
         self.journal_release()
-        for number in range(self.scenario.replicas):
+        for number in range(len(self.apps), self.scenario.replicas):
             await self._start(number)
 
     def journal_release(self) -> None:

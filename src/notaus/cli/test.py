@@ -51,6 +51,7 @@ def command(
 
     Exit code 0 if all hold, 1 if one differs, 2 if a scenario or the configuration is broken.
     """
+    _hush()
     paths = list(scenario_files(files))
     results = []
     for result in played(paths, config, jobs):
@@ -84,7 +85,7 @@ def played(paths: list[Path], config: Path, jobs: int = 0) -> Iterator[Result]:
     if workers <= 1:
         yield from (play(path, config) for path in paths)
         return
-    with ProcessPoolExecutor(workers) as pool:
+    with ProcessPoolExecutor(workers, initializer=_hush) as pool:
         yield from pool.map(partial(play, config=config), paths)
 
 
@@ -92,7 +93,6 @@ def play(path: Path, config: Path) -> Result:
     """Run one scenario file; whatever goes wrong in it is its result."""
     from notaus.backtest import judge, runner, scenario
 
-    _hush()
     name = path.stem
     try:
         read = scenario.read(path)
@@ -133,11 +133,6 @@ def _print(result: Result) -> None:
     if result.code == 0:
         typer.echo(f"ok {result.name}")
         return
-    if result.code == WRONG:
-        typer.echo(f"BROKEN {result.name}")
-        for line in result.lines:
-            typer.echo(f"notaus: {line}", err=True)
-        return
     typer.echo(f"FAIL {result.name}")
     for line in result.lines:
-        typer.echo(f"    {line}")
+        typer.echo(f"notaus: {line}" if result.code == WRONG else f"    {line}", err=result.code == WRONG)

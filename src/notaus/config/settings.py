@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from fractions import Fraction
+from pathlib import Path
 
 from pydantic import SecretStr
 
@@ -116,6 +117,7 @@ class Retention:
     """Seconds."""
 
 
+SQLITE = "sqlite:///"
 BUDGET_PERIOD = 300
 """Seconds over which Cloudflare counts requests; limits per another time are converted to it."""
 
@@ -147,6 +149,22 @@ class Settings:
     clock: ClockSpeed
     retention: Retention
     budgets: Budgets
+
+    @property
+    def store_url(self) -> str:
+        """The journal's database URL: a plain path is a SQLite file. May hold a password."""
+        return self.store if "://" in self.store else f"{SQLITE}{self.store}"
+
+    @property
+    def directory(self) -> Path:
+        """Where the daemon keeps what lies beside its journal."""
+        path = self.store_url.removeprefix(SQLITE) if self.store_url.startswith(SQLITE) else ""
+        return Path(path).parent if path else Path("var")
+
+    @property
+    def token_file(self) -> Path:
+        """The token of the daemon's API."""
+        return self.directory / "api-token"
 
 
 def read_settings(root: Node, report: Report, *, lenient: bool) -> tuple[Settings, Values]:

@@ -26,7 +26,7 @@ def ask(turn: Turn, rule: Rule, rung: str, ruling: Ruling, evidence: Evidence | 
     describe(turn, [rule], {rule.name: evidence} if evidence is not None else {})
     fact(turn, by_hand=by_hand(turn, rung, ruling.version))
     request = turn.state.request
-    if request is not None and (request.rung, request.version) == (rung, ruling.version):
+    if request is not None and _covers(turn, request, rung, ruling.version):
         turn.change(request=replace(request, rules=tuple(dict.fromkeys((*request.rules, rule.name)))))
         tell(turn, f"{rule.name} has joined the request {request.id}", severity=severity)
         return
@@ -52,6 +52,12 @@ def ask(turn: Turn, rule: Rule, rung: str, ruling: Ruling, evidence: Evidence | 
         also=turn.service.contacts.approvers,
         request=request.id,
     )
+
+
+def _covers(turn: Turn, request: Request, rung: str, version: str | None) -> bool:
+    """Whether the open request already asks for that step, or for a safer one."""
+    place_of = turn.service.ladder.place_of
+    return request.version == version and place_of(request.rung) >= place_of(rung)
 
 
 def _what(turn: Turn, request: Request) -> str:

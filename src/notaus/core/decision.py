@@ -9,7 +9,7 @@ from notaus.core.action import Move, handle, take
 from notaus.core.deployment import Doubt
 from notaus.core.evidence import Evidence, gather
 from notaus.core.hold import Run
-from notaus.core.incident import Cause, Incident, Phase
+from notaus.core.incident import Cause, Incident, Phase, Step
 from notaus.core.ladder import Place
 from notaus.core.limits import Permit, Ruling, rule_on
 from notaus.core.paging import by_hand, describe, end_notice, fact, notice, tell
@@ -227,10 +227,21 @@ def _not_resolved(turn: Turn, incident: Incident, lines: tuple[str, ...]) -> Non
             take(turn, Move(further, rules, f"{step.label} did not help", version=ruling.version))
             return
         lines = (*lines, f"The next rung would be {further}: {ruling.reason}.")
+        if ruling.permit in (Permit.WAIT, Permit.HOLD_BACK):
+            _wait_for_room(turn, step, lines)
+            return
     describe(turn, rules, {})
     fact(turn, cohorts=cohorts(turn))
     turn.move(Cause.NOT_HELPED)
     tell(turn, f"the action did not help: {step.label}", *lines, loud=True, severity=Severity.CRITICAL)
+
+
+def _wait_for_room(turn: Turn, step: Step, lines: tuple[str, ...]) -> None:
+    """The verdict stands open: each tick asks again, and the step is taken when there is room and the breach stands."""
+    turn.update(settled_at=None)
+    if not step.waiting:
+        turn.update(step=replace(step, waiting=True))
+        tell(turn, f"{step.label} did not help, and the next step waits", *lines, loud=True, severity=Severity.CRITICAL)
 
 
 def next_rung(turn: Turn) -> str | None:

@@ -158,6 +158,8 @@ class Step:
     retry_at: int | None = None
     told: bool = False
     """Whether people were told of it."""
+    waiting: bool = False
+    """It did not help, and the next one waits for room."""
     verified: bool | None = None
     """None while the checks run."""
     version: str | None = None
