@@ -12,7 +12,7 @@ from fractions import Fraction
 from typing import Any
 
 from notaus.core import fleet
-from notaus.core.baseline import Baseline, healthy
+from notaus.core.baseline import healthy
 from notaus.core.deployment import Registry, Standing
 from notaus.core.effect import (
     ChecksResult,
@@ -31,13 +31,13 @@ from notaus.core.hold import Hold, Run, Truth
 from notaus.core.incident import Incident, Phase, Step
 from notaus.core.ladder import DeploymentLever, KvLever, Ladder, Rung, Share
 from notaus.core.page import Kind, Message
-from notaus.core.rule import Bound, Comparison, NoData, Operator, Rule, Severity
+from notaus.core.rule import Bound, Comparison, Operator, Rule, Severity
 from notaus.core.sample import History, Sample, exact, rate
 from notaus.core.service import Contact, Contacts, Mode, Requirement, Service
 from notaus.core.signal import Shape, Signal, Unit
 from notaus.core.state import RuleState, State
 from notaus.core.turn import Turn
-from notaus.core.verification import Check, CheckResult, ReadBack, Restore
+from notaus.core.verification import Check, CheckResult, ReadBack
 from notaus.core.world import Deployment, DeploymentsView, KvView, Version, World
 
 T0 = 1_789_999_200
@@ -63,7 +63,7 @@ def a_rate(at: int = T0, share: Number = 0.003, requests: Number = 1000, effecti
     return rate(at, exact(share) * exact(requests), requests, effective)
 
 
-def a_history(step: int = STEP, start: int = T0, **series: Iterable[Number | None | str]) -> History:
+def a_history(step: int = STEP, start: int = T0, **series: Iterable[Number | str | None]) -> History:
     """Values by signal (`__` for a dot) from `start` on; None is unknown, "pending" is left out."""
     readings = {
         name.replace("__", "."): tuple(
@@ -167,8 +167,9 @@ def a_service(settle: int = 0, **changes: Any) -> Service:
         ),
         a_signal("r2.failures", Shape.COUNT, Unit.COUNT, settle),
     )
-    fields: dict[str, Any] = {"contacts": CONTACTS, "mode": Mode.ACT, "rules": KV_RULES, "baselines": USUAL}
-    return Service("pix", "account", "pix-api", signals, **{**fields, "ladder": a_kv_ladder(), **changes})
+    fields: dict[str, Any] = {"contacts": CONTACTS, "signals": signals, "mode": Mode.ACT, "rules": KV_RULES}
+    given = {**fields, "ladder": a_kv_ladder(), "baselines": USUAL, **changes}
+    return Service("pix", "account", "pix-api", **given)
 
 
 ROLLBACK_RULES = (
@@ -189,6 +190,7 @@ def a_rollback_service(settle: int = 0, **changes: Any) -> Service:
         a_signal("health.failed", Shape.SCALAR, Unit.PLAIN, settle),
     )
     fields: dict[str, Any] = {
+        "signals": signals,
         "contacts": CONTACTS,
         "mode": Mode.ACT,
         "rules": ROLLBACK_RULES,
@@ -196,7 +198,7 @@ def a_rollback_service(settle: int = 0, **changes: Any) -> Service:
         "ladder": a_deployment_ladder(),
         "require": frozenset(Requirement),
     }
-    return Service("books", "account", "api-worker", signals, **{**fields, **changes})
+    return Service("books", "account", "api-worker", **{**fields, **changes})
 
 
 READ_BACK = Check(ReadBack("kv"), "the key read back")
@@ -359,7 +361,7 @@ class Situation:
             for name, signal in self.service.signals.items()
             if name not in self.pending
         }
-        problems = {name: "a 500" for name in self.pending}
+        problems = dict.fromkeys(self.pending, "a 500")
         if self.unread is not None:
             problems["world"] = self.unread
         return Polled(self.at, self.at, readings, self.world, problems)
@@ -468,11 +470,11 @@ def a_situation(
         service = service or a_rollback_service()
         first = a_deployment(T0 - 90000, "v1")
         view = a_view(first) if live == "v1" else a_view(a_deployment(T0 - 900, live), first)
-        situation = Situation(service, a_state(service), view=view, **changes)
+        situation = Situation(service, State(service.name), view=view, **changes)
     else:
         service = service or a_service()
         key = {"canary_tag": "B2a", **service.ladder.rung(rung).fields}
-        situation = Situation(service, a_state(service), key=key, **changes)
+        situation = Situation(service, State(service.name), key=key, **changes)
     situation.at = T0 - 1800
     situation.take(Started(situation.at, "config-1"))
     if live not in (None, "v1"):

@@ -109,5 +109,3 @@ class Run:
     def _tell(self, event: str, **more: object) -> None:
         if self.machine:
             emit_line({"event": event, **more})
-
-

@@ -42,9 +42,7 @@ def command(
         list[Path], typer.Argument(metavar="FILE...", help="Scenario files; a directory means every *.yaml in it.")
     ],
     config: Config = DEFAULT_CONFIG,
-    jobs: Annotated[
-        int, typer.Option("--jobs", "-j", metavar="N", min=0, help="Processes; 0: one per processor.")
-    ] = 0,
+    jobs: Annotated[int, typer.Option("--jobs", "-j", metavar="N", min=0, help="Processes; 0: one per processor.")] = 0,
     json_: Json = False,
 ) -> None:
     """Run scenarios: given this history and these events, these actions at these times.

@@ -257,6 +257,8 @@ def retry(turn: Turn) -> None:
     if step.by is None and not _still_wanted(turn, step):
         turn.update(step=replace(step, retry_at=None), settled_at=turn.at)
         turn.move(Cause.NOT_PULLED)
+        for name in step.rules:  # one that joined, calls for less and still stands acts for itself
+            turn.mark(name, handled=None)
         tell(turn, f"{_verb(step)} dropped: the condition has cleared before it got through", loud=False)
         return
     again(turn, step)
@@ -280,10 +282,12 @@ def again(turn: Turn, step: Step) -> None:
 
 
 def _still_wanted(turn: Turn, step: Step) -> bool:
+    ladder = turn.service.ladder
     rules = [turn.service.rule(name) for name in step.rules if turn.service.has_rule(name)]
     if any(rule.trigger for rule in rules):
         return True
-    return any(_not_cleared(turn, rule) for rule in rules)
+    named = [rule for rule in rules if ladder.place_of(rule.then) >= ladder.place_of(step.rung)]
+    return any(_not_cleared(turn, rule) for rule in named or rules)
 
 
 def _not_cleared(turn: Turn, rule: Rule) -> bool:

@@ -78,8 +78,13 @@ def _acted_on(turn: Turn, breach: Breach) -> bool:
 
 
 def _safer(turn: Turn, rung: str) -> bool:
-    place = turn.place
-    return place is None or turn.service.ladder.place_of(rung) > place
+    """Whether `rung` is safer than the one in force, and than the one a step is under way to."""
+    wanted = _rank(turn, rung)
+    incident, place = turn.incident, turn.place
+    if incident is not None and incident.phase is Phase.ACTING and incident.step is not None:
+        aim = _rank(turn, incident.step.rung)
+        place = aim if place is None else max(place, aim)
+    return place is None or wanted > place
 
 
 def _propose(turn: Turn, wanted: list[tuple[Breach, str]]) -> None:

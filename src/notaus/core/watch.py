@@ -31,12 +31,13 @@ def evaluate(turn: Turn) -> dict[str, Hold]:
 
 def _hold(turn: Turn, rule: Rule) -> Hold:
     service, state = turn.service, turn.rule_state(rule.name)
-    seen = min(state.newest if state.newest is not None else turn.at, turn.at)
+    due = turn.at - service.settle(rule)
+    seen = min(state.newest, due) if state.newest is not None else due
     # Enough to see the whole `for`; a run that began earlier is carried. What is ignored may stretch a run at will.
     span = service.lookback if rule.no_data is NoData.IGNORE else max(rule.hold, rule.hold_within or 0) + service.step
     first = max(first_counted(turn, rule), turn.at - service.lookback, seen - span)
     first = aligned(first, service.step)
-    answers = truths(rule, turn.history, first, turn.at - service.settle(rule), service.step)
+    answers = truths(rule, turn.history, first, due, service.step)
     return carried(judge(rule, answers, service.step), first, state.run)
 
 
@@ -173,14 +174,18 @@ def _blind(turn: Turn, rule: Rule, hold: Hold) -> tuple[str, int] | None:
     if cause is None:
         turn.mark(rule.name, evaluated=turn.at, blind=None)
         return None
-    since = state.evaluated if state.evaluated is not None else turn.at
-    if state.evaluated is None:
-        turn.mark(rule.name, evaluated=turn.at)
+    since = state.evaluated if state.evaluated is not None else turn.at - turn.service.step
     if hold.known is not None:
         since = max(since, hold.known + turn.service.settle(rule))
     turn.mark(rule.name, evaluated=since, blind=cause)
-    lasted = turn.at - since
+    lasted = blind_for(turn, rule)
     return (cause, lasted) if lasted >= rule.blind_after else None
+
+
+def blind_for(turn: Turn, rule: Rule) -> int:
+    """Seconds since the first grid time at which the rule could not be evaluated."""
+    evaluated = turn.rule_state(rule.name).evaluated
+    return 0 if evaluated is None else turn.at - evaluated - turn.service.step
 
 
 def _cause(turn: Turn, rule: Rule, hold: Hold) -> str | None:
@@ -215,7 +220,7 @@ def blind_breaches(turn: Turn) -> list[Rule]:
         for rule in turn.service.rules
         if rule.on_blind is not None
         and turn.rule_state(rule.name).blind is not None
-        and turn.at - (turn.rule_state(rule.name).evaluated or turn.at) >= rule.blind_after
+        and blind_for(turn, rule) >= rule.blind_after
     ]
 
 

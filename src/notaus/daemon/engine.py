@@ -6,7 +6,7 @@ There is one writer, so the journal's order is the order of the world.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Protocol
 
@@ -19,7 +19,7 @@ from notaus.core.event import ChecksEnded, Event, LeverEnded, Polled, Reply, Sen
 from notaus.core.fleet import Stepped
 from notaus.core.hold import Hold
 from notaus.core.incident import Incident
-from notaus.core.sample import History, Readings
+from notaus.core.sample import History, Readings, Sample
 from notaus.core.service import Service
 from notaus.core.state import State
 from notaus.errors import JournalFailed, NotausError
@@ -30,6 +30,10 @@ INBOX = 10_000
 """Letters waiting at most; the poller skips a tick rather than fill it."""
 REFUSAL_SECONDS = 30.0
 """A person waits this long for the journal before being told that it fails."""
+STALE_SECONDS = 60.0
+"""A poll that waited longer than this for the journal decides nothing: a step is dropped rather than taken late."""
+LEAST_PATIENCE = 5.0
+"""The machine's seconds that a poll may wait at the least, where the clock runs faster."""
 
 log = structlog.get_logger(__name__)
 
@@ -45,6 +49,10 @@ class Alarm(Protocol):
 
     def raise_(self, service: Service, text: str) -> None: ...
 
+    def calm(self) -> None:
+        """What was raised is over."""
+        ...
+
 
 @dataclass(slots=True)
 class Guarded:
@@ -55,6 +63,8 @@ class Guarded:
     history: History = field(default_factory=History)
     holds: Mapping[str, Hold] = field(default_factory=dict)
     resting: frozenset[str] = frozenset()
+    unjudged: Readings = field(default_factory=dict)
+    """What stale polls brought: it goes in with the next."""
 
 
 @dataclass(slots=True)
@@ -80,11 +90,15 @@ class Engine:
         alarm: Alarm,
         lease: Callable[[str], Lease | None],
         watchers: tuple[Callable[[Guarded, Event, Stepped], None], ...] = (),
+        lost: Callable[[str], None] = lambda account: None,
     ) -> None:
-        """`lease` gives the lease held for an account, if any; `watchers` see each step once it is written down."""
+        """`lease` gives the lease held for an account, if any; `lost` is told when it turns out to be another's.
+
+        `watchers` see each step once it is written down.
+        """
         self.journal, self.clock, self.metrics = journal, clock, metrics
         self.starter, self.alarm, self.lease = starter, alarm, lease
-        self.watchers = watchers
+        self.watchers, self.lost = watchers, lost
         self.guarded: dict[str, Guarded] = {}
         self.inbox: asyncio.Queue[Letter] = asyncio.Queue(INBOX)
         self.failing: str | None = None
@@ -96,20 +110,23 @@ class Engine:
 
     def post(self, service: str, event: Event, replaced: tuple[Service, frozenset[str]] | None = None) -> None:
         """Put an event into the inbox. Raises NotausError when it is full: nothing is lost silently."""
+        self._put(Letter(service, event, replaced=replaced))
+
+    def _put(self, letter: Letter) -> None:
         try:
-            self.inbox.put_nowait(Letter(service, event, replaced=replaced))
+            self.inbox.put_nowait(letter)
         except asyncio.QueueFull:
             raise NotausError("the inbox is full: the journal has been failing for long") from None
 
     async def order(self, service: str, event: Event) -> Reply:
         """Hand in a person's order and wait until its answer is written down. Raises NotausError."""
         reply: asyncio.Future[Reply] = asyncio.get_running_loop().create_future()
-        await self.inbox.put(Letter(service, event, reply))
-        try:
-            return await asyncio.wait_for(asyncio.shield(reply), REFUSAL_SECONDS)
-        except TimeoutError:
-            reply.cancel()
-            raise NotausError(self.failing or "the daemon did not take the order in time; see its log") from None
+        self._put(Letter(service, event, reply))
+        await asyncio.wait([reply], timeout=REFUSAL_SECONDS)
+        if not reply.done():
+            reply.cancel()  # told that it failed: it must not happen after all
+            raise NotausError(self.failing or "the daemon did not take the order in time; see its log")
+        return reply.result()
 
     @property
     def backlog(self) -> int:
@@ -122,76 +139,136 @@ class Engine:
         while True:
             letter = await self.inbox.get()
             self.turned_at = self.clock.now()
-            if letter.reply is not None and letter.reply.cancelled():
-                continue  # the person was told that it failed: it must not happen after all
-            await self._take(letter)
+            try:
+                await self._take(letter)
+            except Exception as error:  # one letter that cannot be taken must not end the guard of every service
+                log.exception("an event could not be taken", service=letter.service, kind=type(letter.event).__name__)
+                self._refuse(letter, f"{type(error).__name__}: {error}")
+                if letter.service in self.guarded:
+                    self.alarm.raise_(self.guarded[letter.service].service, f"an event could not be taken: {error}")
 
     async def _take(self, letter: Letter) -> None:
         guarded = self.guarded.get(letter.service)
         if guarded is None or self.lease(guarded.service.account) is None:
-            self._refuse(letter, "this replica does not own the account now")
+            self._refuse(letter, self.failing or "this replica does not own the account now")
+            return
+        if self._overtaken(letter, guarded):
             return
         if letter.replaced is not None:
             guarded.service, guarded.resting = letter.replaced
             guarded.history = History(guarded.history.series)  # answers of the old rules are forgotten
-        stepped = self._step(guarded, letter.event)
+        if isinstance(letter.event, Polled) and guarded.unjudged:
+            readings = joined(guarded.unjudged, letter.event.readings)
+            letter = replace(letter, event=replace(letter.event, readings=readings))
+        stepped, record = self._step(guarded, letter.event)
         try:
-            await self._write_down(guarded, letter.event, stepped)
+            written = await self._write_down(letter, guarded, record)
         except LeaseLost as lost:
             log.warning("lease lost", service=letter.service, reason=str(lost))
             self._refuse(letter, str(lost))
+            self.lost(guarded.service.account)
             return
-        self._commit(guarded, letter, stepped)
+        if written:
+            self._commit(guarded, letter, stepped)
+        else:
+            guarded.history = History(guarded.history.series)  # answers that a step left behind which never was
+
+    def _overtaken(self, letter: Letter, guarded: Guarded) -> bool:
+        """Whether time has passed the letter by. Its readings are kept: a probe's cannot be read again."""
+        if letter.reply is not None:
+            return letter.reply.cancelled()  # the person was told that it failed: it must not happen after all
+        patience = max(STALE_SECONDS, LEAST_PATIENCE * self.clock.speed)
+        if not isinstance(letter.event, Polled) or self.clock.now() - letter.event.now <= patience:
+            return False
+        guarded.unjudged = joined(guarded.unjudged, letter.event.readings)
+        return True
 
     def _refuse(self, letter: Letter, reason: str) -> None:
         if letter.reply is not None and not letter.reply.done():
             letter.reply.set_result(Reply(False, reason))
 
-    def _step(self, guarded: Guarded, event: Event) -> Stepped:
+    def _step(self, guarded: Guarded, event: Event) -> tuple[Stepped, Record]:
         """The pure step. A failed assertion stops acting for this service, never the daemon."""
         try:
-            return fleet.step(guarded.service, guarded.state, guarded.history, event, guarded.resting)
+            stepped = fleet.step(guarded.service, guarded.state, guarded.history, event, guarded.resting)
+            return stepped, record_of(guarded, event, stepped)
         except Exception as error:
-            reason = f"{type(error).__name__}: {error}"
             log.exception("a step failed; notaus stops acting on this service", service=guarded.service.name)
-            history = guarded.history
-            if isinstance(event, Polled):
-                history = history.merged(event.readings, event.tick - guarded.service.lookback)
-            if guarded.state.stopped is not None:
-                return Stepped(guarded.state, history)
-            return fleet.halt(guarded.service, guarded.state, history, event.now, reason)
+            stepped = _halted(guarded, event, f"{type(error).__name__}: {error}")
+            return stepped, record_of(guarded, event, stepped)
 
-    async def _write_down(self, guarded: Guarded, event: Event, stepped: Stepped) -> None:
-        """Write until it is written: nothing is done that is not in the journal. Raises LeaseLost."""
-        record = record_of(guarded, event, stepped)
-        wait = 0.5
-        while True:
+    async def _write_down(self, letter: Letter, guarded: Guarded, record: Record) -> bool:
+        """Write until it is written: nothing is done that is not in the journal. Raises LeaseLost.
+
+        False where time has passed the letter by meanwhile; then nothing has come of it.
+        """
+        account, wait = guarded.service.account, 0.5
+        while not self._overtaken(letter, guarded):
+            lease = self.lease(account)
+            if lease is None:  # it could not be renewed either: another replica may have it by now
+                raise LeaseLost(self.failing or f"the lease of account {account} has run out")
             try:
-                self.journal.write(record, self.lease(guarded.service.account))
+                self.journal.write(record, lease)
             except JournalFailed as failed:
-                self.metrics.journal_failures_total.inc()
-                if self.failing is None:
-                    log.error("the journal cannot be written; nothing is done until it can", reason=str(failed))
-                self.failing = str(failed)
-                self.alarm.raise_(guarded.service, f"the journal cannot be written: {failed}")
-                await self.clock.sleep(wait)
+                self.journal_failed(failed, [guarded.service])
+                await self.clock.sleep(wait * self.clock.speed)
                 wait = min(wait * 2, 5.0)
             else:
-                if self.failing is not None:
-                    log.info("the journal can be written again")
-                self.failing = None
-                return
+                self._journal_works()
+                return True
+        return False
+
+    def journal_failed(self, failed: JournalFailed, services: Iterable[Service]) -> None:
+        """Say so: in the log once, to people now and then, and to whoever asks."""
+        self.metrics.journal_failures_total.inc()
+        if self.failing is None:
+            log.error("the journal cannot be written; nothing is done until it can", reason=str(failed))
+        self.failing = str(failed)
+        for service in services:
+            self.alarm.raise_(service, f"the journal cannot be written: {failed}")
+
+    def _journal_works(self) -> None:
+        if self.failing is not None:
+            log.info("the journal can be written again")
+            self.failing = None
+            self.alarm.calm()
 
     def _commit(self, guarded: Guarded, letter: Letter, stepped: Stepped) -> None:
         guarded.state, guarded.history = stepped.state, stepped.history
+        if isinstance(letter.event, Polled):
+            guarded.unjudged = {}
         if stepped.holds is not None:
             guarded.holds = stepped.holds
-        for watcher in self.watchers:
-            watcher(guarded, letter.event, stepped)
         for effect in stepped.effects:
             self.starter.start(guarded.service, effect)
         if letter.reply is not None and not letter.reply.done():
             letter.reply.set_result(stepped.reply or Reply(True, "taken"))
+        for watcher in self.watchers:
+            try:
+                watcher(guarded, letter.event, stepped)
+            except Exception:
+                log.exception("a step could not be shown", service=letter.service)
+
+
+def _halted(guarded: Guarded, event: Event, reason: str) -> Stepped:
+    """What becomes of a step that failed: the service acts no more, and whoever gave an order hears why."""
+    history = guarded.history
+    if isinstance(event, Polled):
+        history = history.merged(event.readings, event.tick - guarded.service.lookback)
+    if guarded.state.stopped is not None:
+        stepped = Stepped(guarded.state, history)
+    else:
+        stepped = fleet.halt(guarded.service, guarded.state, history, event.now, reason)
+    return replace(stepped, reply=Reply(False, f"notaus has stopped acting on this service: {reason}"))
+
+
+def joined(old: Readings, new: Readings) -> Readings:
+    """The samples of both, by time; of two for one time the newer reading counts."""
+    found: dict[str, tuple[Sample, ...]] = {}
+    for name in (*old, *(name for name in new if name not in old)):
+        samples = {s.at: s for s in (*old.get(name, ()), *new.get(name, ()))}
+        found[name] = tuple(samples[at] for at in sorted(samples))
+    return found
 
 
 def record_of(guarded: Guarded, event: Event, stepped: Stepped) -> Record:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Coroutine, Iterable
+from dataclasses import dataclass, field
 from typing import Any, assert_never
 
 import structlog
@@ -38,15 +39,28 @@ class Executor:
         self.levers, self.checks, self.channels = levers, checks, channels
         self.clock, self.metrics, self.post = clock, metrics, post
         self.tasks: dict[str, asyncio.Task[None]] = {}
-        self._turns: dict[tuple[Contact, str], asyncio.Lock] = {}
+        self._turns: dict[tuple[Contact, str], _Turn] = {}
 
     def start(self, service: Service, effect: Effect) -> None:
         """Carry out `effect`, unless it is being carried out already."""
-        if effect.id in self.tasks:
+        before = self.tasks.get(effect.id)
+        if before is not None and not before.cancelling():
             return
-        task = asyncio.create_task(self._carry_out(service, effect), name=effect.id)
+        task = asyncio.create_task(self._after(before, service, effect), name=effect.id)
         self.tasks[effect.id] = task
-        task.add_done_callback(lambda _: self.tasks.pop(effect.id, None))
+        task.add_done_callback(self._ended)
+
+    async def _after(self, before: asyncio.Task[None] | None, service: Service, effect: Effect) -> None:
+        """Never two at once: one that was dropped may still be letting go."""
+        if before is not None:
+            await asyncio.wait([before])
+        await self._carry_out(service, effect)
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        if self.tasks.get(task.get_name()) is task:
+            del self.tasks[task.get_name()]
+        if not task.cancelled() and task.exception() is not None:
+            log.error("an effect ended in an unforeseen way", effect=task.get_name(), exc_info=task.exception())
 
     def _carry_out(self, service: Service, effect: Effect) -> Coroutine[Any, Any, None]:
         match effect:
@@ -80,7 +94,8 @@ class Executor:
         self.post(effect.service, LeverEnded(int(self.clock.now()), effect.id, result))
 
     async def _call_slow(self, effect: PullLever) -> None:
-        await self.clock.sleep(SLOW_SECONDS)
+        """Counted from the intent: a restart in between does not put people off."""
+        await self.clock.sleep(effect.asked_at + SLOW_SECONDS - self.clock.now())
         self.post(effect.service, LeverSlow(int(self.clock.now()), effect.id))
 
     async def _check(self, service: Service, effect: RunChecks) -> None:
@@ -102,15 +117,28 @@ class Executor:
 
     async def _send(self, effect: Send) -> None:
         """Deliver, for as long as it takes; messages of one thread to one contact stay in order."""
-        turn = self._turns.setdefault((effect.contact, effect.message.thread), asyncio.Lock())
-        async with turn:
-            failure = await self._deliver(effect)
+        key = (effect.contact, effect.message.thread)
+        turn = self._turns.setdefault(key, _Turn())
+        turn.waiting += 1
+        failing = asyncio.create_task(self._call_failing(effect, turn))
+        try:
+            async with turn.lock:
+                failure = await self._deliver(effect, turn)
+        finally:
+            failing.cancel()
+            turn.waiting -= 1
+            if not turn.waiting:
+                self._turns.pop(key, None)
         self.post(effect.service, Sent(int(self.clock.now()), effect.id, failure))
 
-    async def _deliver(self, effect: Send) -> str | None:
+    async def _call_failing(self, effect: Send, turn: _Turn) -> None:
+        """Also for a message that waits behind another that does not get through."""
+        await self.clock.sleep(FAILING_SECONDS)
+        self.post(effect.service, SendFailing(int(self.clock.now()), effect.id, turn.failure))
+
+    async def _deliver(self, effect: Send, turn: _Turn) -> str | None:
         """None once delivered, or why it never will be."""
-        started, tries, told = self.clock.now(), 0, False
-        channel = effect.contact.channel
+        tries, channel = 0, effect.contact.channel
         while True:
             try:
                 await self.channels.send(effect.contact, effect.message)
@@ -120,9 +148,7 @@ class Executor:
                 log.warning("page not delivered", contact=str(effect.contact), reason=str(error), final=error.permanent)
                 if error.permanent:
                     return str(error)
-                if not told and self.clock.now() - started >= FAILING_SECONDS:
-                    told = True
-                    self.post(effect.service, SendFailing(int(self.clock.now()), effect.id, str(error)))
+                turn.failure = str(error)
                 await self.clock.sleep(max(error.retry_after or 0.0, BACKOFF[min(tries, len(BACKOFF) - 1)]))
                 tries += 1
             except Exception as error:
@@ -145,3 +171,12 @@ class Executor:
         for id, task in list(self.tasks.items()):
             if prefixes is None or id.startswith(prefixes):
                 task.cancel()
+
+
+@dataclass(slots=True)
+class _Turn:
+    """Who may send to one contact about one thread, and why the last try failed."""
+
+    lock: asyncio.Lock = field(default_factory=asyncio.Lock)
+    waiting: int = 0
+    failure: str = "no answer yet"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import structlog
 
-from notaus.core.event import Event, Polled
+from notaus.core.event import Event, Polled, Started
 from notaus.core.fleet import Stepped
 from notaus.core.hold import Hold
 from notaus.core.incident import Incident
@@ -47,7 +47,9 @@ class Gauges:
             self._signals(guarded, event)
             self._rules(guarded, stepped)
         for incident in (*stepped.closed, *((state.incident,) if state.incident is not None else ())):
-            self._log(incident)
+            self._log(incident, told=isinstance(event, Started))
+        for incident in stepped.closed:
+            self._logged.pop(incident.id, None)
         if stepped.reply is not None:
             log.info("order", service=name, accepted=stepped.reply.accepted, text=stepped.reply.text)
 
@@ -66,10 +68,12 @@ class Gauges:
             labels = {"service": guarded.service.name, "rule": rule.name}
             self.metrics.rule_hold_ratio.labels(**labels).set(hold.ratio(rule))
             self.metrics.rule_breached.labels(**labels).set(hold.breach is not None)
-            self.metrics.rule_blind.labels(**labels).set(stepped.state.rules[rule.name].blind is not None)
+            state = stepped.state.rules.get(rule.name)
+            self.metrics.rule_blind.labels(**labels).set(state is not None and state.blind is not None)
 
-    def _log(self, incident: Incident) -> None:
-        seen = self._logged.get(incident.id, 0)
+    def _log(self, incident: Incident, *, told: bool) -> None:
+        """The new lines of its timeline; `told`: it was there before this start, and is in an older log."""
+        seen = len(incident.timeline) if told else self._logged.get(incident.id, 0)
         for entry in incident.timeline[seen:]:
             log.info("incident", id=incident.id, phase=str(incident.phase), text=entry.text)
         self._logged[incident.id] = len(incident.timeline)

@@ -29,10 +29,12 @@ class Leadership:
         metrics: Metrics,
         gained: Callable[[str], None],
         lost: Callable[[str], None],
+        failed: Callable[[str, JournalFailed], None] = lambda account, failed: None,
     ) -> None:
+        """`gained` may raise JournalFailed: then it is tried again; `failed` hears why a lease could not be kept."""
         self.journal, self.owner, self.clock, self.metrics = journal, owner, clock, metrics
         self.accounts = tuple(dict.fromkeys(accounts))
-        self.gained, self.lost = gained, lost
+        self.gained, self.lost, self.failed = gained, lost, failed
         self.leases: dict[str, Lease] = {}
 
     def lease(self, account: str) -> Lease | None:
@@ -42,39 +44,58 @@ class Leadership:
 
     def keep(self) -> None:
         """Renew what is held, and try for what is not. Called every few seconds."""
+        for account in [account for account in self.leases if account not in self.accounts]:
+            self._give_back(self.leases.pop(account))
+            self.metrics.leader.labels(account=account).set(0)
         for account in self.accounts:
-            held = account in self.leases
             try:
                 self._keep(account)
-            except LeaseLost:
-                self.leases.pop(account, None)
             except JournalFailed as failed:
                 log.warning("the lease cannot be kept", account=account, reason=str(failed))
-            holds = self.lease(account) is not None
-            self.metrics.leader.labels(account=account).set(1 if holds else 0)
-            if held and not holds:
-                self.leases.pop(account, None)
-                log.warning("no longer the owner of the account", account=account)
-                self.lost(account)
-            elif holds and not held:
-                log.info("owner of the account", account=account)
-                self.gained(account)
+                self.failed(account, failed)
+            if account in self.leases and self.lease(account) is None:
+                self.lose(account)
+            self.metrics.leader.labels(account=account).set(self.lease(account) is not None)
+
+    def lose(self, account: str) -> None:
+        """It has run out, or is another's."""
+        if self.leases.pop(account, None) is not None:
+            log.warning("no longer the owner of the account", account=account)
+            self.metrics.leader.labels(account=account).set(0)
+            self.lost(account)
 
     def _keep(self, account: str) -> None:
+        """Raises JournalFailed."""
         now = self.clock.now()
         lease = self.leases.get(account)
         if lease is not None:
-            self.leases[account] = self.journal.renew(lease, now)
+            try:
+                self.leases[account] = self.journal.renew(lease, now)
+            except LeaseLost:
+                self.lose(account)
             return
         found = self.journal.acquire(account, self.owner, now)
         if found is not None:
             self.leases[account] = found
+            log.info("owner of the account", account=account)
+            self._take_over(account)
+
+    def _take_over(self, account: str) -> None:
+        try:
+            self.gained(account)
+        except JournalFailed:
+            self.lost(account)  # what was recovered already
+            self._give_back(self.leases.pop(account))
+            raise
 
     def release(self) -> None:
         """Give every lease back, so that the next owner need not wait."""
         for lease in self.leases.values():
-            try:
-                self.journal.release(lease)
-            except (JournalFailed, LeaseLost) as failed:
-                log.warning("the lease could not be given back", account=lease.account, reason=str(failed))
+            self._give_back(lease)
         self.leases.clear()
+
+    def _give_back(self, lease: Lease) -> None:
+        try:
+            self.journal.release(lease)
+        except (JournalFailed, LeaseLost) as failed:
+            log.warning("the lease could not be given back", account=lease.account, reason=str(failed))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
-from typing import Protocol
+from typing import Any, Protocol
 
 from apscheduler.schedulers.asyncio import AsyncIOScheduler
 from apscheduler.triggers.base import BaseTrigger
@@ -30,10 +30,26 @@ class Grid(BaseTrigger):  # type: ignore[misc]
     def __init__(self, seconds: float, clock: Clock) -> None:
         self.seconds, self.clock = seconds, clock
 
+    @property
+    def longest(self) -> float:
+        """The machine's seconds between two rings, at the most."""
+        return self.seconds / self.clock.speed
+
     def get_next_fire_time(self, previous_fire_time: datetime | None, now: datetime) -> datetime:
         time = self.clock.now()
         to_go = self.seconds - time % self.seconds
         return now + timedelta(seconds=to_go / self.clock.speed)
+
+
+class _Scheduler(AsyncIOScheduler):  # type: ignore[misc]
+    """APScheduler, which compares the machine's wall clock: when that is set back, its jobs would rest for as long."""
+
+    def _process_jobs(self) -> Any:
+        now = datetime.now(UTC)
+        for job in self.get_jobs():
+            if job.next_run_time > now + timedelta(seconds=job.trigger.longest + 1):
+                job.modify(next_run_time=now)
+        return super()._process_jobs()
 
 
 class ScheduledBells:
@@ -41,7 +57,8 @@ class ScheduledBells:
 
     def __init__(self, clock: Clock) -> None:
         self.clock = clock
-        self.scheduler = AsyncIOScheduler(
+        self._ringing = False
+        self.scheduler = _Scheduler(
             timezone=UTC, job_defaults={"coalesce": True, "max_instances": 1, "misfire_grace_time": None}
         )
 
@@ -53,7 +70,9 @@ class ScheduledBells:
 
     def start(self) -> None:
         self.scheduler.start()
+        self._ringing = True
 
     def stop(self) -> None:
-        if self.scheduler.running:
+        if self._ringing:  # the scheduler's own `running` turns false only later, on the loop
+            self._ringing = False
             self.scheduler.shutdown(wait=False)

@@ -29,6 +29,7 @@ def describe(guarded: Guarded, now: int) -> dict[str, Any]:
         "request": None if state.request is None else state.request.id,
         "hold": None if state.lock is None else f"until {state.lock.until} by {state.lock.by}: {state.lock.reason}",
         "override_until": _override(state),
+        "under_way": sorted(state.outbox),
         "notices": [notice.title for notice in state.notices.values()],
         "rollback": _rollback(state),
         "stopped": state.stopped,

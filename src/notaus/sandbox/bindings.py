@@ -1,7 +1,8 @@
-"""What a real ``workerd`` asks of the servers behind its KV and Analytics Engine bindings, answered from this sandbox.
+"""What a real ``workerd`` asks of the servers behind its KV, R2 and Analytics Engine bindings, answered from this sandbox.
 
 Its KV calls carry the header ``CF-KV-FLPROD-405`` and see the edge's view; a point is a POST to ``/`` whose strings are
-arrays of bytes and whose ``timestamp`` is nanoseconds as text. The dataset is the name of the capnp service.
+arrays of bytes and whose ``timestamp`` is nanoseconds as text. The dataset is the name of the capnp service. An R2 call
+is a JSON request, in a header or before the object's bytes. `notaus.sandbox.workerd` names namespace and bucket in headers.
 """
 
 from __future__ import annotations
@@ -15,6 +16,8 @@ from .rows import Rows
 from .wire import Answer, Call, Refused, failure, json_answer
 
 KV_HEADER: Final = "cf-kv-flprod-405"
+NAMESPACE_HEADER: Final = "x-sandbox-namespace"
+BUCKET_HEADER: Final = "x-sandbox-bucket"
 NANOSECONDS: Final = 10**9
 
 
