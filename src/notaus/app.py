@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import os
 import secrets
 import socket
 import uuid
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Coroutine, Mapping, Sequence
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -46,9 +48,14 @@ from notaus.sources import READERS, Context, build
 
 FINISH_SECONDS = 20.0
 """At SIGTERM, how long a lever being pulled may still take."""
+LEAST_FINISH_SECONDS = 5.0
+"""The machine's seconds of that at the least, where the clock runs faster."""
 PRUNE_EVERY = 3600.0
+PRUNE_BATCH = 2000
 STALLED_SECONDS = 120.0
-"""A loop that has not turned for this long is not healthy."""
+"""A loop that has not turned, or bells that have not rung, for this long (of the machine's time) are not healthy."""
+SKEW_SECONDS = 30.0
+"""A machine's clock that is wrong by more is worth a warning (spec 2)."""
 
 log = structlog.get_logger(__name__)
 
@@ -158,19 +165,26 @@ class App:
             self.metrics,
             self._gained,
             self._lost,
+            self._lease_failed,
         )
+        self.siren = Siren(self, self.clock)
         self.engine = Engine(
             journal,
             self.clock,
             self.metrics,
             self.executor,
-            Siren(self, self.clock),
+            self.siren,
             self.leadership.lease,
             (Gauges(self.metrics), *watchers),
+            self.leadership.lose,
         )
         self.pollers = self._pollers()
-        self.polls: set[asyncio.Task[None]] = set()
+        self.tasks: set[asyncio.Task[None]] = set()
+        """Polls and other chores; the executor keeps its own."""
         self._loop: asyncio.Task[None] | None = None
+        self._stopping = False
+        self._rung_at = self.clock.now()
+        self._skewed = False
 
     # The executor's ports, by the service's account; a reload exchanges what lies behind them
 
@@ -213,72 +227,99 @@ class App:
     def _services(self, account: str) -> list[Service]:
         return [service for service in self.configuration.services if service.account == account]
 
-    def resting(self, service: str) -> frozenset[str]:
-        return frozenset(rule for owner, rule in self.configuration.resting if owner == service)
-
     def _gained(self, account: str) -> None:
-        """Recover the account's services from the journal, and ask again for what was under way."""
+        """Recover the account's services from the journal, and ask again for what was under way. Raises JournalFailed."""
         now = int(self.clock.now())
         for service in self._services(account):
-            guarded = recovered(self.journal, service, self.resting(service.name), now)
-            self.engine.guarded[service.name] = guarded
-            self.engine.post(service.name, Started(now, self.configuration.hash))
-            for effect in guarded.state.outbox.values():
-                self.executor.start(service, effect)
+            self._guard(recovered(self.journal, service, _resting(self.configuration, service), now), now)
         self.ring(account)
 
+    def _guard(self, guarded: Guarded, now: int) -> None:
+        service = guarded.service
+        self.engine.guarded[service.name] = guarded
+        self.engine.post(service.name, Started(now, self.configuration.hash))
+        for effect in guarded.state.outbox.values():
+            self.executor.start(service, effect)
+
     def _lost(self, account: str) -> None:
-        """Another replica acts now: stop everything of the account."""
+        """Another replica acts now: stop everything of the account, and show nothing that stands still."""
         names = [service.name for service in self._services(account)]
         self.executor.abandon(names)
         for name in names:
             self.engine.guarded.pop(name, None)
+            self.metrics.forget(name)
+
+    def _lease_failed(self, account: str, failed: JournalFailed) -> None:
+        self.engine.journal_failed(failed, self._services(account))
 
     def ring(self, account: str) -> None:
         """Poll the account's services, if they are ours."""
         guarded = [self.engine.guarded[s.name] for s in self._services(account) if s.name in self.engine.guarded]
-        if not guarded:
-            return
-        task = asyncio.create_task(self.pollers[account].poll(guarded, self.engine.backlog), name=f"poll {account}")
-        self.polls.add(task)
-        task.add_done_callback(self._polled)
+        if guarded and not self._stopping:
+            self._spawn(self.pollers[account].poll(guarded, self.engine.backlog), f"poll {account}")
 
-    def _polled(self, task: asyncio.Task[None]) -> None:
-        self.polls.discard(task)
+    def _spawn(self, chore: Coroutine[Any, Any, None], name: str) -> None:
+        task = asyncio.create_task(chore, name=name)
+        self.tasks.add(task)
+        task.add_done_callback(self._ended)
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        self.tasks.discard(task)
         if not task.cancelled() and task.exception() is not None:
-            log.error("a poll failed in an unforeseen way", exc_info=task.exception())
+            log.error("a task failed in an unforeseen way", task=task.get_name(), exc_info=task.exception())
 
     def ring_all(self) -> None:
-        self.metrics.clock_skew_seconds.set(self.clock.skew)
+        self._rung_at = self.clock.now()
+        self._watch_skew()
         for account in self.outside.clients:
             self.ring(account)
+
+    def _watch_skew(self) -> None:
+        skew = self.clock.skew
+        self.metrics.clock_skew_seconds.set(skew)
+        if (abs(skew) > SKEW_SECONDS) is not self._skewed:
+            self._skewed = not self._skewed
+            if self._skewed:
+                log.warning("the machine's clock is wrong; Cloudflare's time is used", behind_seconds=round(skew))
 
     # Life
 
     async def start(self) -> None:
         """Take up work: the loop turns, the leases are tried for, the bells ring. Raises JournalFailed."""
+        await asyncio.gather(*(poller.set_clock() for poller in self.pollers.values()))  # leases, too, go by it
         now = int(self.clock.now())
         self.journal.keep_config(self.configuration.hash, _text(self.configuration), now)
         self._loop = asyncio.create_task(self.engine.run(), name="engine")
         self.leadership.keep()
         self.bells.every(RENEW_SECONDS, self.leadership.keep, "leases")
-        self.bells.every(min(service.step for service in self.configuration.services), self.ring_all, "poll")
         self.bells.every(PRUNE_EVERY, self._prune, "retention")
+        self._ring_for_ticks()
         self.bells.start()
 
+    def _ring_for_ticks(self) -> None:
+        """At every time that is a tick of some service."""
+        self._rung_at = self.clock.now()
+        self.bells.every(math.gcd(*(service.step for service in self.configuration.services)), self.ring_all, "poll")
+
     def _prune(self) -> None:
+        self._spawn(self._drop_old_samples(), "retention")
+
+    async def _drop_old_samples(self) -> None:
+        before = int(self.clock.now()) - self.configuration.settings.retention.samples
         try:
-            self.journal.prune(int(self.clock.now()) - self.configuration.settings.retention.samples)
+            while self.journal.prune(before, PRUNE_BATCH) == PRUNE_BATCH:
+                await asyncio.sleep(0.1)  # between other work
         except JournalFailed as failed:
             log.warning("old samples could not be dropped", reason=str(failed))
 
     async def stop(self) -> None:
         """Stop taking up work, finish or safely leave what is under way, give the leases back."""
-        self.bells.stop()
-        for poll in list(self.polls):
-            poll.cancel()
-        await self.executor.finish(FINISH_SECONDS / self.clock.speed)
+        self._stopping = True  # the bells go on: a lease that ran out meanwhile would let another act, too
+        for task in list(self.tasks):
+            task.cancel()
+        await self.executor.finish(max(FINISH_SECONDS / self.clock.speed, LEAST_FINISH_SECONDS))
         await self._drain()
+        await self.siren.finish(LEAST_FINISH_SECONDS)
         await self.crash()
         self.leadership.release()
 
@@ -291,11 +332,13 @@ class App:
 
     async def crash(self) -> None:
         """Drop everything as it stands, as a kill would."""
+        self._stopping = True
         self.bells.stop()
-        tasks = [*self.polls, *self.executor.tasks.values(), *([self._loop] if self._loop is not None else [])]
+        tasks = [*self.tasks, *self.executor.tasks.values(), *([self._loop] if self._loop is not None else [])]
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+        await self.siren.finish(0)
 
     async def run(self, stop: asyncio.Event, *, ready: Callable[[str], None] | None = None) -> None:
         """Serve until `stop` is set. Raises NotausError where it cannot start."""
@@ -324,27 +367,35 @@ class App:
     # Reload
 
     def reload(self, configuration: Configuration) -> None:
-        """Put a new configuration in force. Raises ConfigurationError with the reason where it may not be."""
+        """Put a new configuration in force. Raises NotausError with the reason where it may not or cannot be."""
         found = objections(self.engine.guarded, configuration)
         if found:
             raise ConfigurationError("the reload is refused: " + "; ".join(found))
+        now = int(self.clock.now())
+        self.journal.keep_config(configuration.hash, _text(configuration), now)  # may fail: before anything changes
+        added = [
+            recovered(self.journal, service, _resting(configuration, service), now)
+            for service in configuration.services
+            if service.name not in self.engine.guarded and service.account in self.leadership.leases
+        ]
         old, self.configuration = self.configuration, configuration
         self.outside = Outside(configuration, self.clock, self.metrics, self.http)
         self.pollers = self._pollers()
-        now = int(self.clock.now())
-        self.journal.keep_config(configuration.hash, _text(configuration), now)
-        self.leadership.accounts = tuple(self.outside.clients)
+        self._forget({service.name for service in configuration.services})
         for service in configuration.services:
             if service.name in self.engine.guarded:
                 self._replace(service, old, now)
-            elif service.account in self.leadership.leases:
-                self.engine.guarded[service.name] = recovered(self.journal, service, self.resting(service.name), now)
-                self.engine.post(service.name, Started(now, configuration.hash))
-        kept = {service.name for service in configuration.services}
+        for guarded in added:
+            self._guard(guarded, now)
+        self._ring_for_ticks()
+        self.leadership.accounts = tuple(self.outside.clients)
+        self.leadership.keep()
+
+    def _forget(self, kept: Collection[str]) -> None:
+        """Let go of the services that are no longer configured."""
         for name in [name for name in self.engine.guarded if name not in kept]:
             self.engine.guarded.pop(name)
             self.metrics.forget(name)
-        self.leadership.keep()
 
     def _replace(self, service: Service, old: Configuration, now: int) -> None:
         before = self.engine.guarded[service.name].service
@@ -356,7 +407,7 @@ class App:
             != self.configuration.rule_fingerprints.get((service.name, rule.name))
         )
         event = Reconfigured(now, self.configuration.hash, changed)
-        self.engine.post(service.name, event, (service, self.resting(service.name)))
+        self.engine.post(service.name, event, (service, _resting(self.configuration, service)))
 
     # What the web shows
 
@@ -366,9 +417,13 @@ class App:
     def healthy(self) -> tuple[bool, str]:
         if self._loop is None or self._loop.done():
             return False, "the loop has ended"
+        stalled = STALLED_SECONDS * self.clock.speed
         idle = self.clock.now() - self.engine.turned_at
-        if self.engine.backlog and self.engine.failing is None and idle > STALLED_SECONDS:
+        if self.engine.backlog and self.engine.failing is None and idle > stalled:
             return False, f"the loop has not turned for {idle:.0f} s with {self.engine.backlog} events waiting"
+        silent = self.clock.now() - self._rung_at
+        if silent > stalled + max(service.step for service in self.configuration.services):
+            return False, f"no poll has been rung for {silent:.0f} s"
         return True, "the loop turns"
 
     def ready(self) -> tuple[bool, str]:
@@ -398,6 +453,8 @@ class App:
         return None if row is None else incident_body(row)
 
     async def order(self, service: str, order: Order) -> Reply:
+        if self._loop is None or self._loop.done():
+            raise NotausError("the daemon is not running")
         return await self.engine.order(service, order)
 
     def lease(self, account: str) -> Lease | None:
@@ -407,6 +464,11 @@ class App:
 def _readable(configuration: Configuration, account: str) -> Sequence[Entry]:
     """The entries that some source of this release can read."""
     return [e for e in configuration.entries if e.account == account and type(e.source) in READERS]
+
+
+def _resting(configuration: Configuration, service: Service) -> frozenset[str]:
+    """The rules of a service whose source is not available."""
+    return frozenset(rule for owner, rule in configuration.resting if owner == service.name)
 
 
 def _text(configuration: Configuration) -> str:
@@ -419,13 +481,25 @@ def web_token(settings: Settings) -> str:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         if not path.exists():
-            with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
-                file.write(secrets.token_urlsafe(32))
+            _write_token(path)
         token = path.read_text().strip()
     except OSError as error:
         raise NotausError(f"the API token {path} cannot be kept: {error.strerror}") from None
+    if not token:  # it would let in whoever gives none
+        raise NotausError(f"the API token {path} is empty: delete the file, and a new one is made")
     logs.redact(token)
     return token
+
+
+def _write_token(path: Path) -> None:
+    """Whole or not at all: a full disk must not leave an empty one behind."""
+    made = path.with_name(f"{path.name}.{os.getpid()}")
+    try:
+        with os.fdopen(os.open(made, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
+            file.write(secrets.token_urlsafe(32))
+        os.replace(made, path)
+    finally:
+        made.unlink(missing_ok=True)
 
 
 def open_journal(settings: Settings) -> Journal:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from base64 import b64encode
 from hashlib import sha1
 
@@ -42,16 +43,41 @@ async def test_users_are_assigned_and_stay(client: httpx.AsyncClient, box: Sandb
     assert 20 < natives < 65
 
 
-@pytest.mark.parametrize("stored", [None, b"not json", b'{"canary_percent": "x"}', b"[]"])
-async def test_a_missing_or_broken_value_means_no_canary(
+@pytest.mark.parametrize(
+    "stored",
+    [
+        None,
+        b"not json",
+        b"[]",
+        b"{}",
+        b'{"canary_percent": "10", "canary_tag": "B2a", "emergency_proxy": false}',
+        b'{"canary_percent": 101, "canary_tag": "B2a", "emergency_proxy": false}',
+        b'{"canary_percent": 10, "canary_tag": "B2a", "emergency_proxy": "no"}',
+        b'{"canary_percent": 10, "canary_tag": 1, "emergency_proxy": false}',
+        b'{"canary_percent": 10, "canary_tag": "B2a"}',
+    ],
+)
+async def test_a_missing_or_broken_value_sends_everyone_to_the_proxy(
     client: httpx.AsyncClient, box: Sandbox, stored: bytes | None
 ) -> None:
-    """As the real router reads it."""
+    """As the Worker in examples/ reads it: no canary on a guess, and none for those with a cookie either."""
     if stored is None:
         box.kv.delete(box.kv_namespace, "config")
     else:
         box.kv.write(box.kv_namespace, "config", stored)
-    assert (await client.get(QA)).json()["canary"] == {"percent": 0, "tag": "B2a", "emergency_proxy": False}
+    answer = await client.get(QA, headers={"Cookie": "pix_cohort=native"})
+    assert answer.json()["canary"] == {"percent": 0, "tag": "", "emergency_proxy": True}
+    assert answer.headers["X-Pix-Canary"] == "1;tag=;cohort=proxy;reason=emergency"
+
+
+async def test_the_origins_behind_a_real_worker_fail_as_their_cohort(client: httpx.AsyncClient, box: Sandbox) -> None:
+    """The closed loop with workerd needs native handlers that fail while the proxy does not."""
+    box.speed = 1e6
+    box.pix_immo.cohorts["native"] = Behaviour(1.0, 400.0)
+    box.pix_immo.cohorts["proxy"] = Behaviour(0.0, 400.0)
+    assert (await client.get("https://data.pix.example/api/listings?q=1")).status_code == 500
+    legacy = await client.get("https://legacy.pix.example/api/listings")
+    assert (legacy.status_code, legacy.json()) == (200, {"from": "proxy", "path": "/api/listings"})
 
 
 async def test_a_faulty_version_answers_badly_and_slowly(client: httpx.AsyncClient, box: Sandbox) -> None:
@@ -112,6 +138,23 @@ async def test_a_real_workers_bindings_are_served(client: httpx.AsyncClient, box
     assert (await client.post("http://sandbox/", json=point)).status_code == 200
     row = box.rows.db.execute("SELECT dataset, timestamp, blob1, double1, double2 FROM points").fetchone()
     assert row == ("pix_canary", int(START), "native", 12.5, 0)
+
+
+async def test_a_real_workers_bucket_keeps_what_is_put(client: httpx.AsyncClient, box: Sandbox) -> None:
+    """workerd sends JSON ahead of the object; the put counts among the bucket's operations."""
+    put = json.dumps({"version": 1, "method": "put", "object": "a/b", "httpFields": {"contentType": "text/plain"}})
+    headers = {"CF-R2-Metadata-Size": str(len(put)), "X-Sandbox-Bucket": "piximmo-media"}
+    stored = await client.put("http://sandbox/", headers=headers, content=put.encode() + b"hello")
+    assert (stored.json()["name"], stored.json()["size"]) == ("a/b", 5)
+    asked = {"X-Sandbox-Bucket": "piximmo-media"}
+    get = {"CF-R2-Request": json.dumps({"version": 1, "method": "get", "object": "a/b"}), **asked}
+    found = await client.get("http://sandbox/", headers=get)
+    assert found.content[int(found.headers["CF-R2-Metadata-Size"]) :] == b"hello"
+    missing = {"CF-R2-Request": json.dumps({"version": 1, "method": "head", "object": "none"}), **asked}
+    absent = await client.get("http://sandbox/", headers=missing)
+    assert (absent.status_code, json.loads(absent.headers["CF-R2-Error"])["v4code"]) == (404, 10007)
+    rows = box.rows.db.execute("SELECT bucketName, actionType, actionStatus FROM r2OperationsAdaptiveGroups").fetchall()
+    assert rows == [("piximmo-media", "PutObject", "success")]
 
 
 async def test_cloudflares_own_status_is_there(client: httpx.AsyncClient, box: Sandbox) -> None:

@@ -35,10 +35,10 @@ async function readCanary(env) {
   }
 }
 
-// Throws where any field is missing or has another type: half a configuration is none.
+// Throws where a field has another type or is missing (the tag may be): half a configuration is none.
 function parseCanary(value) {
   if (value === null || typeof value !== "object") throw new Error("it is missing, or no JSON object");
-  const { canary_percent: percent, canary_tag: tag, emergency_proxy: emergency } = value;
+  const { canary_percent: percent, canary_tag: tag = "", emergency_proxy: emergency } = value;
   if (typeof percent !== "number" || !(percent >= 0 && percent <= 100)) throw new Error("canary_percent is not 0 to 100");
   if (typeof tag !== "string" || !/^[\w.-]{0,64}$/.test(tag)) throw new Error("canary_tag is no tag");
   if (typeof emergency !== "boolean") throw new Error("emergency_proxy is neither true nor false");

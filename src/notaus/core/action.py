@@ -109,7 +109,9 @@ def _action(turn: Turn, move: Move, label: str) -> WriteKv | Deploy:
     assert move.version is not None, "a rollback needs its target"
     live = turn.state.view.live if turn.state.view is not None else None
     message = f"notaus {turn.open_incident.id}: {move.why}"[:900]
-    return Deploy(move.version, label, message, live.id if live else None, move.accept_changed_secrets)
+    # The deployment judged, also when it is tried again: one that came in between is somebody else's.
+    expected = turn.state.accepted or (live.id if live is not None else None)
+    return Deploy(move.version, label, message, expected, move.accept_changed_secrets)
 
 
 def _shadow(turn: Turn, step: Step) -> None:

@@ -85,6 +85,9 @@ def _end(turn: Turn, how: str, why: str, *, loud: bool = False) -> None:
     turn.change(request=None)
     turn.move(Cause.ANSWERED)
     turn.change(answered={**turn.state.answered, request.id: how})
+    if how in ("denied", "expired"):
+        for name in request.rules:
+            turn.mark(name, refused=request.deployment or "")
     fact(turn, action=f"none: the request was {how}")
     also = turn.service.contacts.escalate if how == "expired" else turn.service.contacts.approvers
     tell(turn, f"the request {request.id} is {how}", why, loud=loud, also=also, request=request.id)

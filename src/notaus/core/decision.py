@@ -17,6 +17,7 @@ from notaus.core.rule import INVESTIGATE, Rule, Severity
 from notaus.core.state import Lock
 from notaus.core.turn import Turn, stands
 from notaus.core.verdict import Verdict, signal_checks, verdict
+from notaus.core.watch import first_counted
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +70,7 @@ def standing_breaches(turn: Turn) -> list[Breach]:
 def evidence_of(turn: Turn, rule: Rule, run: Run) -> Evidence:
     """The gate of spec 4, by the learned (or given) baseline."""
     baselines = turn.service.baselines if turn.service.baselines is not None else turn.state.baselines
-    return gather(rule, run, turn.service, turn.history, baselines, turn.rule_state(rule.name).since)
+    return gather(rule, run, turn.service, turn.history, baselines, first_counted(turn, rule))
 
 
 def _acted_on(turn: Turn, breach: Breach) -> bool:
@@ -117,7 +118,8 @@ def _rank(turn: Turn, rung: str) -> Place:
 def _act(turn: Turn, acting: list[Proposal], all_: list[Proposal]) -> None:
     """The safest wins, and one incident carries every breach that called for it or less."""
     best = max(acting, key=lambda p: _rank(turn, p.rung))
-    carried = [p for p in all_ if p.ruling.permit is Permit.ACT and _rank(turn, p.rung) <= _rank(turn, best.rung)]
+    joining = (Permit.ACT, Permit.ASK, Permit.WAIT)  # what would ask or wait for less has nothing left to ask for
+    carried = [p for p in all_ if p.ruling.permit in joining and _rank(turn, p.rung) <= _rank(turn, best.rung)]
     approval.supersede(turn, best.breach.rule)
     move = Move(
         best.rung,
@@ -130,9 +132,18 @@ def _act(turn: Turn, acting: list[Proposal], all_: list[Proposal]) -> None:
     take(turn, move)
 
 
+def _refused(turn: Turn, rule: Rule) -> bool:
+    """Whether people have said no (or nothing) to it, about this deployment, and its condition has not cleared since."""
+    view = turn.state.view
+    live = view.live.id if view is not None and view.live is not None else ""
+    return turn.rule_state(rule.name).refused == live
+
+
 def _ask(turn: Turn, proposal: Proposal) -> None:
     breach, ruling = proposal.breach, proposal.ruling
     handle(turn, breach.rule)
+    if _refused(turn, breach.rule):
+        return
     approval.ask(turn, breach.rule, proposal.rung, ruling, breach.evidence)
 
 
@@ -332,7 +343,7 @@ def lift(turn: Turn, lock: Lock) -> None:
         turn.mark(rule.name, held_back=None)
         run = (turn.holds or {}).get(rule.name)
         breach = run.breach if run is not None else None
-        if breach is None or breach.start != state.held_back:
+        if breach is None or breach.start != state.held_back or not _safer(turn, rule.then):
             continue
         ruling = rule_on(turn, rule, breach, rule.then)
         if ruling.permit in (Permit.ACT, Permit.ASK):

@@ -78,7 +78,8 @@ def observed(registry: Registry, view: DeploymentsView, stable_after: int, clean
     """
     versions = dict(registry.versions)
     ends = [view.at, *(d.created for d in view.deployments)]
-    for index, deployment in enumerate(view.deployments):
+    # Oldest first: what serves now has the last word on until when it served.
+    for index, deployment in reversed(tuple(enumerate(view.deployments))):
         for version, _ in deployment.versions:
             known = replace(versions.get(version, Standing()), served=True)
             if deployment.alone == version:

@@ -67,6 +67,8 @@ class Send:
     service: str
     contact: Contact
     message: Message
+    instead_of: tuple[Contact, ...] = ()
+    """Those who could not be reached with it: none of them is tried again in place of another."""
 
 
 Effect = PullLever | RunChecks | Send

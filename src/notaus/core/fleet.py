@@ -28,7 +28,7 @@ from notaus.core.hold import Hold
 from notaus.core.incident import Incident, Phase
 from notaus.core.limits import Permit, rule_on
 from notaus.core.paging import by_hand, end_notice, fact, notice, tell
-from notaus.core.rule import Severity
+from notaus.core.rule import Rule, Severity
 from notaus.core.sample import History
 from notaus.core.service import Service
 from notaus.core.state import RuleState, State
@@ -162,11 +162,18 @@ def _act_on_blindness(turn: Turn) -> None:
         assert rule.on_blind is not None
         place = turn.place
         safer = place is None or turn.service.ladder.place_of(rule.on_blind) > place
-        if safer and not turn.overridden:
+        if safer and not turn.overridden and not _stepped_for(turn, rule):
             ruling = rule_on(turn, replace(rule, trigger=True), None, rule.on_blind)
             if ruling.permit is Permit.ACT:
                 blinded = replace(rule, trigger=True)
                 take(turn, Move(rule.on_blind, (blinded,), f"{rule.name} is blind", version=ruling.version))
+
+
+def _stepped_for(turn: Turn, rule: Rule) -> bool:
+    """Whether this stretch of blindness has caused its step already: like a hold, it acts once."""
+    step = turn.incident.step if turn.incident is not None else None
+    since = turn.rule_state(rule.name).evaluated
+    return step is not None and rule.name in step.rules and since is not None and step.action > since
 
 
 def _lever_ended(turn: Turn, event: LeverEnded) -> None:
@@ -200,12 +207,14 @@ def _next_contact(turn: Turn, effect: str, detail: str) -> None:
         for e in turn.state.outbox.values()
         if isinstance(e, Send) and e.message.thread == failing.message.thread
     }
+    unreachable = (*failing.instead_of, failing.contact)
+    told.update(unreachable)
     candidates = [c for c in (*contacts.escalate, *contacts.critical, *contacts.warning) if c not in told]
     if candidates:
         message = replace(
             failing.message, lines=(*failing.message.lines, f"{failing.contact} could not be reached: {detail}")
         )
-        turn.issue(Send(turn.new_effect_id("send"), turn.service.name, candidates[0], message))
+        turn.issue(Send(turn.new_effect_id("send"), turn.service.name, candidates[0], message, unreachable))
 
 
 def halt(service: Service, state: State, history: History, now: int, reason: str) -> Stepped:

@@ -169,20 +169,29 @@ class _ScanOfWindow:
         return ()
 
 
-def carried(hold: Hold, first: int, before: Run | None) -> Hold:
-    """`hold`, scanned from `first` on, with the run that had begun earlier as it was known `before`."""
+def carried(hold: Hold, first: int, before: Run | None, gap: int = 0) -> Hold:
+    """`hold`, scanned from `first` on, with the run that had begun earlier as it was known `before`.
+
+    `gap`: for how many seconds a run may go on without a true sample (M of N, ignored samples): one that had begun
+    before `first` then need not be true there.
+    """
     if before is None or before.start >= first or before.end < first:
         return hold
-    if hold.past and hold.past[0].start == first:
-        return replace(hold, past=(_longer(hold.past[0], before), *hold.past[1:]))
-    if not hold.past and hold.standing is not None and hold.standing.start == first:
-        return replace(hold, standing=_longer(hold.standing, before))
+    if hold.past and _goes_on(hold.past[0], first, before, gap):
+        return replace(hold, past=(_longer(hold.past[0], before, gap), *hold.past[1:]))
+    if not hold.past and hold.standing is not None and _goes_on(hold.standing, first, before, gap):
+        return replace(hold, standing=_longer(hold.standing, before, gap))
     return hold
 
 
-def _longer(run: Run, before: Run) -> Run:
+def _goes_on(run: Run, first: int, before: Run, gap: int) -> bool:
+    return run.start - first <= gap and run.start <= before.end
+
+
+def _longer(run: Run, before: Run, gap: int) -> Run:
     breached = before.breached if before.breached is not None else run.breached
-    return replace(run, start=before.start, held=max(run.held, run.end - before.start), breached=breached)
+    held = run.held if gap else max(run.held, run.end - before.start)
+    return replace(run, start=before.start, held=held, breached=breached)
 
 
 def cleared(when: Iterable[Comparison], history: History, end: int, span: int, step: int) -> bool:

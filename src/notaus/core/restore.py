@@ -47,7 +47,12 @@ def start(turn: Turn, by: str, attest: tuple[str, ...]) -> None:
     turn.update(ramp=Ramp(by, 0), settled_at=turn.at, override=None)
     turn.move(Cause.RESTORING)
     turn.note(f"{by} started the way back: {listed}" if listed else f"{by} started the way back")
-    _pull(turn, steps[0], by)
+    present = _current(turn)
+    if present is not None and present.watch > 0:  # already on a rung of the ramp: it is watched first, like any other
+        turn.update(ramp=Ramp(by, 0, ready=True))
+        steps = (present, *steps)
+    else:
+        _pull(turn, steps[0], by)
     turn.answer(True, "\n".join(filter(None, (listed, f"restoring: {_plan(steps)}"))))
 
 
@@ -111,10 +116,10 @@ def _pull(turn: Turn, step: RampStep, by: str) -> None:
 def watch(turn: Turn) -> None:
     """At a tick: count watched time, and go up a step when its time has passed."""
     incident = turn.incident
-    if incident is None or incident.phase is not Phase.RAMPING or incident.ramp is None or incident.step is None:
+    if incident is None or incident.phase is not Phase.RAMPING or incident.ramp is None:
         return
     ramp = incident.ramp
-    if not ramp.ready or incident.step.retry_at is not None:
+    if not ramp.ready or (incident.step is not None and incident.step.retry_at is not None):
         return
     current = _current(turn)
     if _all_clear(turn):
@@ -127,7 +132,7 @@ def watch(turn: Turn) -> None:
         close(turn, f"restored by {ramp.by}", title="resolved")
         return
     turn.update(ramp=Ramp(ramp.by, ramp.index + 1))
-    tell(turn, f"{incident.step.rung} held; next is {following[0].rung}")
+    tell(turn, f"the rung held; next is {following[0].rung}")
     _pull(turn, following[0], ramp.by)
 
 

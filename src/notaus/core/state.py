@@ -28,6 +28,8 @@ class RuleState:
     """The hold that caused a step, joined one, or was answered by people: it acts no more."""
     told: int | None = None
     """The hold that people were told about without a step."""
+    refused: str | None = None
+    """Its request was denied or expired (for this deployment): it asks again only once its condition has cleared."""
     thin: int | None = None
     """The hold whose lack of evidence was told."""
     held_back: int | None = None

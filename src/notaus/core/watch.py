@@ -38,7 +38,8 @@ def _hold(turn: Turn, rule: Rule) -> Hold:
     first = max(first_counted(turn, rule), turn.at - service.lookback, seen - span)
     first = aligned(first, service.step)
     answers = truths(rule, turn.history, first, due, service.step)
-    return carried(judge(rule, answers, service.step), first, state.run)
+    gap = service.lookback if rule.no_data is NoData.IGNORE else rule.hold_within or 0
+    return carried(judge(rule, answers, service.step), first, state.run, gap)
 
 
 def first_counted(turn: Turn, rule: Rule) -> int:
@@ -74,6 +75,8 @@ def notify(turn: Turn) -> None:
         _missed(turn, rule, hold)
         _flapping(turn, rule, hold)
         _end_of_thin_evidence(turn, rule, hold)
+        if turn.rule_state(rule.name).refused is not None and _is_clear(turn, rule, hold):
+            turn.mark(rule.name, refused=None)
         if rule.then == INVESTIGATE:
             _investigate(turn, rule, hold)
     _blindness(turn)

@@ -60,36 +60,45 @@ class Poller:
         self.world = world
         self._before_tried: dict[str, int] = {}
         self._whole: dict[int, tuple[Guarded, int]] = {}
-        self._busy = False
+        self._busy: set[str] = set()
+        """Services being polled."""
         self._tell_time, self._unread = tell_time, unread
 
     async def poll(self, guarded: Sequence[Guarded], backlog: int) -> None:
         """One ring: poll every service whose grid has a new tick. A poll still under way is not doubled."""
-        if self._busy or backlog > BACKLOG:
+        if backlog > BACKLOG:
             return
-        self._busy = True
-        await self._set_clock()
+        due = [each for each in guarded if self._due_now(each)]
+        if not due:
+            return
+        names = {each.service.name for each in due}
+        self._busy |= names
         started = self.clock.now()
         try:
-            await asyncio.gather(*(self._poll_service(each, int(started)) for each in guarded))
+            await self.set_clock()
+            await asyncio.gather(*(self._poll_service(each) for each in due))
             self.metrics.last_poll_timestamp_seconds.labels(account=self.account).set(self.clock.now())
         finally:
-            self._busy = False
+            self._busy -= names
             self.metrics.poll_duration_seconds.labels(account=self.account).observe(self.clock.now() - started)
 
-    async def _set_clock(self) -> None:
+    def _due_now(self, guarded: Guarded) -> bool:
+        """Whether the service's grid has a new tick. One far behind the newest taken is new: the clock was set right."""
+        tick = int(self.clock.now()) // guarded.service.step * guarded.service.step
+        repeated = 0 <= guarded.state.tick - tick < fleet.CLOCK_SET_BACK
+        return guarded.service.name not in self._busy and not repeated
+
+    async def set_clock(self) -> None:
         """Before the first poll; without an answer our own clock has to do, and the polls go on setting it."""
         if self._tell_time is not None:
+            tell_time, self._tell_time = self._tell_time, None
             with contextlib.suppress(NotausError, TimeoutError):
                 async with asyncio.timeout(CLOCK_PATIENCE):
-                    await self._tell_time()
-            self._tell_time = None
+                    await tell_time()
 
-    async def _poll_service(self, guarded: Guarded, now: int) -> None:
+    async def _poll_service(self, guarded: Guarded) -> None:
         service = guarded.service
-        tick = now // service.step * service.step
-        if tick <= guarded.state.tick:
-            return
+        tick = int(self.clock.now()) // service.step * service.step
         relaxed = not alert(guarded) and tick % RESTING_SECONDS != 0
         problems: dict[str, str] = {}
         reads = [
@@ -108,7 +117,11 @@ class Poller:
                 return await self.world.read(service)
         except (ReadFailed, CallFailed, TimeoutError) as error:
             problems["world"] = str(error) or "no answer in time"
-            return None
+            log.warning("read failed", service=service.name, source="world", reason=problems["world"])
+        except Exception as error:
+            log.exception("where a service stands could not be read, in an unforeseen way", service=service.name)
+            problems["world"] = f"{type(error).__name__}: {error}"
+        return None
 
     async def _read(
         self, entry: Entry, reader: Reader, guarded: Guarded, tick: int, problems: dict[str, str]
@@ -164,7 +177,7 @@ class Poller:
         state, step = guarded.state, guarded.service.step
         missing = fleet.missing_before(guarded.service, state) & set(entry.signals)
         tried = self._before_tried.get(entry.name + entry.service, -TRY_BEFORE_AGAIN)
-        if state.before_end is None or not missing or tick - tried < TRY_BEFORE_AGAIN:
+        if state.before_end is None or not missing or 0 <= tick - tried < TRY_BEFORE_AGAIN:
             return []
         self._before_tried[entry.name + entry.service] = tick
         last = state.before_end // step * step

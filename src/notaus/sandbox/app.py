@@ -26,6 +26,8 @@ IN_PROCESS: Final = "notaus.sandbox.in_process"  # the scope extension under whi
 PREFIX_OF_HOST: Final = {
     "api.pix.immo": ("workers", "pix-immo"),
     "api.oooefam.net": ("workers", "bookstrack"),
+    "data.pix.example": ("origins", "native"),
+    "legacy.pix.example": ("origins", "proxy"),
     "events.pagerduty.com": ("pages", "pagerduty"),
     "hooks.slack.com": ("pages", "slack"),
     "api.statuspage.io": ("pages", "statuspage"),

@@ -120,6 +120,7 @@ class Sandbox:
                 telemetry=Telemetry(self.rows),
                 services={"pix-immo": self.pix_immo.answer, "bookstrack": self.bookstrack.answer},
                 served=self.services,
+                origin=self.pix_immo.origin,
                 status=self.status,
                 sinks=self.sinks,
                 admin=AdminRoutes(self),

@@ -34,6 +34,7 @@ def every_route(
     telemetry: Telemetry,
     services: Mapping[str, Handler],
     served: Sequence[str],
+    origin: Handler,
     status: CloudflareStatus,
     sinks: Sinks,
     admin: AdminRoutes,
@@ -47,9 +48,10 @@ def every_route(
         yield from _kv_routes(kv, prefix)
     yield from _script_routes(scripts)
     yield from _account_routes(account)
+    methods = "GET|POST|PUT|PATCH|DELETE|HEAD|OPTIONS"
     for name in served:
-        methods = "GET|POST|PUT|PATCH|DELETE|HEAD|OPTIONS"
         yield Route(methods, f"workers/{name}/{{rest*}}", services[name], "service")
+    yield Route(methods, "origins/{cohort}/{rest*}", origin, "origin")
     yield Route("GET", "status/api/v2/{document}", status.answer, "status")
     yield from _page_routes(sinks)
     yield from admin.routes()

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import math
 import random
+import re
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -12,7 +14,9 @@ from .kv import Kv
 from .wire import Answer, Call, iso_seconds, json_answer, text_answer
 
 CANARY_KEY: Final = "config"
-CANARY_DEFAULT: Final = {"canary_percent": 0, "canary_tag": "B2a", "emergency_proxy": False}
+TAG: Final = re.compile(r"[\w.-]{0,64}", re.ASCII)
+LATENCY_SPREAD: Final = 0.35  # of the logarithm of the latency
+P90_Z: Final = 1.2816  # the 90 % point of the normal distribution
 COOKIE: Final = "pix_cohort"
 GREATEST_DELAY_SECONDS: Final = 30.0
 
@@ -27,18 +31,20 @@ class Canary:
 
     @classmethod
     def at_edge(cls, kv: Kv, namespace: str, at: float) -> Canary:
-        """What the edge sees at a time; a missing or broken value reads as no canary, as in the real router."""
+        """What the edge sees at a time; a missing or broken value sends everyone to the proxy, as in the real router."""
         stored = kv.namespaces[namespace].edge_get(CANARY_KEY, at)
         try:
-            value: Any = json.loads(stored.value) if stored is not None else {}
-        except ValueError:
-            value = {}
-        given = {**CANARY_DEFAULT, **(value if isinstance(value, dict) else {})}
-        return cls(_percent(given["canary_percent"]), str(given["canary_tag"]), given["emergency_proxy"] is True)
+            value: Any = json.loads(stored.value) if stored is not None else None
+            percent, tag, emergency = value["canary_percent"], value.get("canary_tag", ""), value["emergency_proxy"]
+        except (ValueError, TypeError, KeyError):
+            return SAFE
+        percent_fits = isinstance(percent, int | float) and not isinstance(percent, bool) and 0 <= percent <= 100
+        if not (percent_fits and isinstance(tag, str) and TAG.fullmatch(tag) and isinstance(emergency, bool)):
+            return SAFE
+        return cls(float(percent), tag, emergency)
 
 
-def _percent(value: Any) -> float:
-    return min(max(float(value), 0.0), 100.0) if isinstance(value, int | float) else 0.0
+SAFE: Final = Canary(0.0, "", True)
 
 
 @dataclass(slots=True)
@@ -69,6 +75,17 @@ class PixImmo:
         if self.rng.random() < error_rate:
             return json_answer({"error": "internal error"}, 500, headers)
         return text_answer(f"hello from {cohort}\n", headers=headers)
+
+    def origin(self, call: Call) -> Answer:
+        """What lies behind a canary Worker that runs elsewhere (`notaus.sandbox.workerd`): it fails and lags as its cohort."""
+        cohort = self.cohorts.get(call.params["cohort"], Behaviour())
+        spread = LATENCY_SPREAD * (self.rng.gauss(0, 1) - P90_Z)
+        delay = min((cohort.latency_ms or 0.0) / 1_000 * math.exp(spread), GREATEST_DELAY_SECONDS)
+        if self.rng.random() < (cohort.error_rate or 0.0):
+            answer = json_answer({"error": "internal error"}, 500)
+        else:
+            answer = json_answer({"from": call.params["cohort"], "path": "/" + call.params["rest"]})
+        return Answer(answer.status, answer.body, answer.headers, delay)
 
     def _assigned(self, call: Call, canary: Canary) -> tuple[str, str]:
         if canary.emergency:

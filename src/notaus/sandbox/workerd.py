@@ -62,7 +62,7 @@ class WorkerFiles:
 
     @property
     def main(self) -> Path:
-        return self.directory / self.settings["main"]
+        return self.directory / str(self.settings["main"])
 
     @property
     def modules(self) -> list[Path]:
@@ -157,7 +157,7 @@ class Workerd:
         reading, writing = os.pipe()
         with (directory / "log").open("wb") as log, os.fdopen(reading, "rb") as control:
             # --experimental: for the Analytics Engine binding alone.
-            command = [self.binary, "serve", "--experimental", f"--control-fd={writing}", "config.capnp"]
+            command = [str(self.binary), "serve", "--experimental", f"--control-fd={writing}", "config.capnp"]
             self._process = subprocess.Popen(
                 command, cwd=directory, stdin=subprocess.DEVNULL, stdout=log, stderr=log, pass_fds=(writing,)
             )

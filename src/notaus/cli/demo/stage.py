@@ -170,9 +170,12 @@ async def _first_line(process: asyncio.subprocess.Process, name: str, logged: Pa
     except ValueError:
         first = {"error": "it did not come up"}
     if "error" in first:
-        said = logged.read_text(errors="replace").strip().splitlines()
-        raise NotausError(f"`notaus {name}` did not start: {first['error']}: {' '.join(said[-3:])}")
+        raise NotausError(f"`notaus {name}` did not start: {first['error']}: {_last_words(logged)}")
     return first
+
+
+def _last_words(logged: Path) -> str:
+    return " ".join(logged.read_text(errors="replace").strip().splitlines()[-3:])
 
 
 async def _end(process: asyncio.subprocess.Process) -> None:

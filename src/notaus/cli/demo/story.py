@@ -161,7 +161,14 @@ class Story:
         timeline = list((incident or {}).get("timeline") or ())
         for entry in timeline[seen:]:
             self.teller.tell("timeline", f"{act.service}: {entry['text']}", entry["at"], service=act.service)
+        if timeline and not seen:
+            self._show_facts((incident or {}).get("facts") or {})
         return len(timeline)
+
+    def _show_facts(self, facts: Mapping[str, str]) -> None:
+        for name in ("values", "evidence", "action"):
+            if name in facts:
+                self.teller.tell("fact", f"         {name}: {facts[name]}", name=name)
 
     async def _watch(self, act: Act, incident: State | None) -> None:
         if incident is not None:
@@ -211,7 +218,7 @@ class Story:
         """What `look` finds within so many seconds of the demo's clock; None where it does not."""
         loop = asyncio.get_running_loop()
         end = loop.time() + max(seconds / self.stage.clock.speed, PATIENCE)
-        while (found := await look()) is None and loop.time() < end:
+        while (found := await look()) is None and loop.time() < end:  # noqa: ASYNC110 (others' events)
             await asyncio.sleep(LOOK_EVERY)
         return found
 
