@@ -307,7 +307,7 @@ class App:
     async def _drop_old_samples(self) -> None:
         before = int(self.clock.now()) - self.configuration.settings.retention.samples
         try:
-            while self.journal.prune(before, PRUNE_BATCH) == PRUNE_BATCH:
+            while self.journal.prune(before, PRUNE_BATCH) == PRUNE_BATCH:  # noqa: ASYNC110 (nothing to wait for)
                 await asyncio.sleep(0.1)  # between other work
         except JournalFailed as failed:
             log.warning("old samples could not be dropped", reason=str(failed))

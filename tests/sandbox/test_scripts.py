@@ -138,7 +138,7 @@ async def test_a_version_shows_its_resources(client: httpx.AsyncClient, box: San
     detail = (await client.get(f"{script}/versions/{version.id}")).json()["result"]
     assert detail["resources"]["script"]["etag"] == "e9"
     assert detail["annotations"]["workers/tag"] == "v9"
-    assert {"type": "r2_bucket", "name": "GONE", "bucket_name": "deleted-bucket"} in detail["resources"]["bindings"]
+    assert {"type": "kv_namespace", "name": "GONE", "namespace_id": "dead" * 8} in detail["resources"]["bindings"]
 
 
 async def test_the_routes_around_a_script_answer(client: httpx.AsyncClient, api: str, script: str) -> None:

@@ -9,7 +9,10 @@ from notaus.cloudflare.kv import Kv
 from notaus.cloudflare.wire import VersionShape
 from notaus.errors import CallFailed, Refused
 
-TOO_OLD = "Cloudflare lists it no longer as deployable: beyond the last 100 versions, or what it needs has changed"
+NOT_LISTED = (
+    "Cloudflare lists it no longer as deployable: it is beyond the last 100 versions, a Durable Object migration lies "
+    "in between, or a binding it needs is deleted"
+)
 SECRETS = "secrets have changed since: error 10220 is to be expected"
 
 
@@ -32,7 +35,7 @@ class Preflight:
             reason = (
                 _migrated(target, now)
                 or await self._unbound(account, target, gone)
-                or (None if any(v.id == id for v in deployable) else TOO_OLD)
+                or (None if any(v.id == id for v in deployable) else NOT_LISTED)
                 or _secrets_changed(target, deployable)
             )
             if reason is not None:
@@ -56,7 +59,7 @@ class Preflight:
                 if namespace not in gone:
                     gone[namespace] = await self._is_gone(account, namespace)
                 if gone[namespace]:
-                    return f"the KV namespace {namespace} that it binds as {binding.name} no longer exists"
+                    return f"its binding {binding.name} names the KV namespace {namespace}, which no longer exists"
         return None
 
     async def _is_gone(self, account: str, namespace: str) -> bool:

@@ -192,6 +192,8 @@ class Ramp:
     """Seconds of it watched with every rule known and clear."""
     ready: bool = False
     """The rung is in place; the watch runs."""
+    since: int = 0
+    """Ticks after this count as watched."""
 
 
 @dataclass(frozen=True, slots=True)

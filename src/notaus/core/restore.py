@@ -49,7 +49,7 @@ def start(turn: Turn, by: str, attest: tuple[str, ...]) -> None:
     turn.note(f"{by} started the way back: {listed}" if listed else f"{by} started the way back")
     present = _current(turn)
     if present is not None and present.watch > 0:  # already on a rung of the ramp: it is watched first, like any other
-        turn.update(ramp=Ramp(by, 0, ready=True))
+        turn.update(ramp=Ramp(by, 0, ready=True, since=turn.at))
         steps = (present, *steps)
     else:
         _pull(turn, steps[0], by)
@@ -122,7 +122,7 @@ def watch(turn: Turn) -> None:
     if not ramp.ready or (incident.step is not None and incident.step.retry_at is not None):
         return
     current = _current(turn)
-    if _all_clear(turn):
+    if _all_clear(turn) and turn.at > ramp.since:
         ramp = replace(ramp, watched=ramp.watched + turn.service.step)
         turn.update(ramp=ramp)
     if current is not None and ramp.watched < current.watch:

@@ -193,7 +193,7 @@ class Worker:
         if version.blocked == "do_migration":
             return Refused(400, 10211, "Cannot deploy a version from before a Durable Object migration.")
         if version.blocked == "binding":
-            return Refused(400, 100140, "Version binds a resource that no longer exists: R2 bucket 'deleted-bucket'.")
+            return Refused(400, 100140, "Version binds a KV namespace that no longer exists.")
         if version.blocked == "secrets" and not force:
             return Refused(
                 400,
@@ -250,15 +250,21 @@ def version_json(version: Version) -> dict[str, Any]:
     }
 
 
+DELETED_NAMESPACE = "dead" * 8
+"""Bound by versions that are blocked by a binding."""
+
+
 def version_detail_json(worker: Worker, version: Version) -> dict[str, Any]:
     """A version with its resources, as ``GET …/versions/{id}`` shows it."""
     bindings: list[dict[str, Any]] = [{"type": "version_metadata", "name": "CF_VERSION_METADATA"}]
     if worker.kv_namespace is not None:
         bindings.append({"type": "kv_namespace", "name": "CONFIG", "namespace_id": worker.kv_namespace})
     if version.blocked == "binding":
-        bindings.append({"type": "r2_bucket", "name": "GONE", "bucket_name": "deleted-bucket"})
+        bindings.append({"type": "kv_namespace", "name": "GONE", "namespace_id": DELETED_NAMESPACE})
     script = {"etag": version.etag, "handlers": ["fetch"], "last_deployed_from": "wrangler"}
     runtime = {"compatibility_date": "2026-07-01", "compatibility_flags": [], "usage_model": "standard", "limits": {}}
+    if any(each.blocked == "do_migration" for each in worker.versions):
+        runtime["migration_tag"] = "v1" if version.blocked == "do_migration" else "v2"
     resources = {"bindings": bindings, "script": script, "script_runtime": runtime}
     return {**version_json(version), "resources": resources, "startup_time_ms": 12}
 
