@@ -55,7 +55,8 @@ class Deputy:
                         "is `listen:` its address? Otherwise stop it, or wait 15 s if it was killed"
                     )
                 errors().print(f"no daemon answers at {where}: acting in its place", style="yellow")
-                await _until(lambda: _has_looked(app, service), POLL_SECONDS)
+                begun = app.now()
+                await _until(lambda: _has_looked(app, service, begun), POLL_SECONDS)
                 yield cls(app)
                 await _until(lambda: not app.engine.guarded[service].state.outbox, SEND_SECONDS)
                 _tell_leftovers(app, service)
@@ -98,12 +99,12 @@ def _alone(configuration: Configuration, service: str) -> Configuration:
     )
 
 
-def _has_looked(app: App, service: str) -> bool:
-    """Whether a poll of this process has been taken in."""
-    from notaus.core.event import Polled
-
-    events = app.journal.events(service, limit=1)
-    return bool(events) and events[-1].kind == Polled.__name__ and app.engine.backlog == 0
+def _has_looked(app: App, service: str, begun: int) -> bool:
+    """Whether the tick of `begun` has been taken in, or the one before has just been, by a daemon that ended since."""
+    guarded = app.engine.guarded[service]
+    step, state = guarded.service.step, guarded.state
+    looked = state.tick >= begun // step * step or (state.world_at or 0) > begun - step
+    return looked and app.engine.backlog == 0
 
 
 def _tell_leftovers(app: App, service: str) -> None:

@@ -44,18 +44,13 @@ def _list(found: Sequence[Mapping[str, Any]]) -> None:
     if not found:
         console().print("no incident yet")
         return
-    listed = table("id", "service", "opened (UTC)", "closed (UTC)", "severity", "phase", "last")
+    listed = table("id", "opened (UTC)", "closed (UTC)", "severity", "phase", "last")
+    listed.columns[0].no_wrap = True
+    listed.columns[-1].no_wrap, listed.columns[-1].overflow = True, "ellipsis"
     for each in found:
         closed = clock(each["closed_at"]) or "[bold]open[/]"
-        listed.add_row(
-            each["id"],
-            each["service"],
-            clock(each["opened_at"]),
-            closed,
-            each["severity"],
-            each["phase"],
-            each["summary"],
-        )
+        opened = clock(each["opened_at"])
+        listed.add_row(each["id"], opened, closed, each["severity"], each["phase"], each["summary"])
     console().print(listed)
 
 

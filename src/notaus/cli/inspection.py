@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Awaitable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -107,20 +107,20 @@ class Inspection:
 
     async def _service(self, service: Service) -> AsyncIterator[Finding]:
         yield Finding(f"{service.name}: mode", "yes" if service.mode == "act" else "?", _mode(service))
-        for probe in await self._probes(service):
+        for probe in await asyncio.gather(*(_patiently(probe) for probe in self._probes(service))):
             answer = "yes" if probe.problem is None else "no"
             yield Finding(f"{service.name}: {probe.permission}", answer, probe.problem or "used once")
         permission = WRITES[type(service.ladder.lever)]
         yield Finding(f"{service.name}: {permission}", "?", "only a write would show it; none is made")
-        for entry in self.configuration.entries:
-            if entry.service == service.name:
-                yield await self._entry(service, entry)
+        entries = [entry for entry in self.configuration.entries if entry.service == service.name]
+        for finding in await asyncio.gather(*(self._entry(service, entry) for entry in entries)):
+            yield finding
         yield await self._lever(service)
 
-    async def _probes(self, service: Service) -> list[tokens.Probe]:
+    def _probes(self, service: Service) -> list[Awaitable[tokens.Probe]]:
         client, account = self.outside.clients[service.account], service.account
         entries = [entry for entry in self.configuration.entries if entry.service == service.name]
-        wanted = []
+        wanted: list[Awaitable[tokens.Probe]] = []
         if any(isinstance(e.source, (kinds.AnalyticsEngine, kinds.Workers, kinds.R2)) for e in entries):
             wanted.append(tokens.probe_analytics(client, account))
         zones = {e.source.zone for e in entries if isinstance(e.source, kinds.Http)}
@@ -130,7 +130,7 @@ class Inspection:
             wanted.append(tokens.probe_kv(client, account, lever.namespace, lever.key))
         else:
             wanted.append(tokens.probe_script(client, account, lever.script))
-        return list(await asyncio.gather(*wanted))
+        return wanted
 
     async def _entry(self, service: Service, entry: Entry) -> Finding:
         what = f"{service.name}: signals.{entry.name}"
@@ -179,6 +179,14 @@ class Inspection:
         except NotausError as error:
             return Finding(what, "no", str(error))
         return Finding(what, "yes", "took a test message, and its end")
+
+
+async def _patiently(probe: Awaitable[tokens.Probe]) -> tokens.Probe:
+    try:
+        async with asyncio.timeout(PATIENCE):
+            return await probe
+    except TimeoutError:
+        return tokens.Probe("a permission", f"no answer within {PATIENCE:g} s")
 
 
 def _test_message(now: int, sequence: int, status: Status) -> Message:

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
 
+WIDE = 200
 NO = 1
 """Exit code: the answer is no."""
 WRONG = 2
@@ -22,7 +23,8 @@ def console() -> Console:
     """Standard output for people."""
     from rich.console import Console
 
-    return Console(highlight=False, soft_wrap=not sys.stdout.isatty())
+    # Into a file or a pipe, lines are as long as they are.
+    return Console(highlight=False, width=None if sys.stdout.isatty() else WIDE)
 
 
 def errors() -> Console:

@@ -110,8 +110,8 @@ def _action(turn: Turn, move: Move, label: str) -> WriteKv | Deploy:
     live = turn.state.view.live if turn.state.view is not None else None
     message = f"notaus {turn.open_incident.id}: {move.why}"[:900]
     # The deployment judged, also when it is tried again: one that came in between is somebody else's.
-    expected = turn.state.accepted or (live.id if live is not None else None)
-    return Deploy(move.version, label, message, expected, move.accept_changed_secrets)
+    judged = turn.state.accepted or (live.id if live is not None else None)
+    return Deploy(move.version, label, message, judged, move.accept_changed_secrets)
 
 
 def _shadow(turn: Turn, step: Step) -> None:
@@ -289,12 +289,12 @@ def _still_wanted(turn: Turn, step: Step) -> bool:
     if any(rule.trigger for rule in rules):
         return True
     named = [rule for rule in rules if ladder.place_of(rule.then) >= ladder.place_of(step.rung)]
-    return any(_not_cleared(turn, rule) for rule in named or rules)
+    return any(_not_cleared(turn, rule, step) for rule in named or rules)
 
 
-def _not_cleared(turn: Turn, rule: Rule) -> bool:
+def _not_cleared(turn: Turn, rule: Rule, step: Step) -> bool:
     hold = (turn.holds or {}).get(rule.name)
-    if hold is None or hold.newest is None:
+    if hold is None or hold.newest is None or hold.newest + turn.service.settle(rule) < step.action:
         return True  # nothing was read since: missing data clears nothing
     return truth(rule.when, turn.history, hold.newest) is not Truth.FALSE
 

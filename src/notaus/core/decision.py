@@ -41,9 +41,9 @@ class Proposal:
 def decide(turn: Turn) -> None:
     """A breach safer than the present rung first, then a verdict that is due, then a breach no safer than the rung."""
     breaches = standing_breaches(turn)
-    _propose(turn, [(b, b.rule.then) for b in breaches if _safer(turn, b.rule.then)])
+    _propose(turn, [(b, b.rule.then) for b in breaches if safer(turn, b.rule.then)])
     judge_step(turn)
-    rest = [b for b in breaches if not _acted_on(turn, b) and not _safer(turn, b.rule.then)]
+    rest = [b for b in breaches if not _acted_on(turn, b) and not safer(turn, b.rule.then)]
     _no_safer(turn, rest)
 
 
@@ -78,7 +78,7 @@ def _acted_on(turn: Turn, breach: Breach) -> bool:
     return state.handled == breach.run.start
 
 
-def _safer(turn: Turn, rung: str) -> bool:
+def safer(turn: Turn, rung: str) -> bool:
     """Whether `rung` is safer than the one in force, and than the one a step is under way to."""
     wanted = _rank(turn, rung)
     incident, place = turn.incident, turn.place
@@ -120,7 +120,9 @@ def _act(turn: Turn, acting: list[Proposal], all_: list[Proposal]) -> None:
     best = max(acting, key=lambda p: _rank(turn, p.rung))
     joining = (Permit.ACT, Permit.ASK, Permit.WAIT)  # what would ask or wait for less has nothing left to ask for
     carried = [p for p in all_ if p.ruling.permit in joining and _rank(turn, p.rung) <= _rank(turn, best.rung)]
-    approval.supersede(turn, best.breach.rule)
+    request = turn.state.request
+    if request is not None and _rank(turn, request.rung) <= _rank(turn, best.rung):
+        approval.supersede(turn, best.breach.rule)
     move = Move(
         best.rung,
         tuple(p.breach.rule for p in carried),
@@ -343,7 +345,7 @@ def lift(turn: Turn, lock: Lock) -> None:
         turn.mark(rule.name, held_back=None)
         run = (turn.holds or {}).get(rule.name)
         breach = run.breach if run is not None else None
-        if breach is None or breach.start != state.held_back or not _safer(turn, rule.then):
+        if breach is None or breach.start != state.held_back or not safer(turn, rule.then):
             continue
         ruling = rule_on(turn, rule, breach, rule.then)
         if ruling.permit in (Permit.ACT, Permit.ASK):

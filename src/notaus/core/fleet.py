@@ -109,6 +109,8 @@ def _begin(turn: Turn, event: Started | Reconfigured) -> None:
         for rule in turn.service.rules
     }
     turn.change(config=event.config, rules=rules)
+    if not turn.service.ladder.has(turn.state.rung):  # the first start: the least safe rung, whatever it is called
+        turn.change(rung=turn.service.ladder.rungs[0].name)
     if isinstance(event, Reconfigured) and turn.incident is not None and turn.incident.shadow and not turn.observing:
         action.close(turn, "the service acts from now on")
 
@@ -160,9 +162,7 @@ def _act_on_blindness(turn: Turn) -> None:
     """`on_blind: RUNG`, the only step that missing data may cause."""
     for rule in watch.blind_breaches(turn):
         assert rule.on_blind is not None
-        place = turn.place
-        safer = place is None or turn.service.ladder.place_of(rule.on_blind) > place
-        if safer and not turn.overridden and not _stepped_for(turn, rule):
+        if decision.safer(turn, rule.on_blind) and not turn.overridden and not _stepped_for(turn, rule):
             ruling = rule_on(turn, replace(rule, trigger=True), None, rule.on_blind)
             if ruling.permit is Permit.ACT:
                 blinded = replace(rule, trigger=True)

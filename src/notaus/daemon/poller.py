@@ -62,6 +62,8 @@ class Poller:
         self._whole: dict[int, tuple[Guarded, int]] = {}
         self._busy: set[str] = set()
         """Services being polled."""
+        self._seen: set[str] = set()
+        """Services polled once: after a downtime, however short, the first poll reads everything."""
         self._tell_time, self._unread = tell_time, unread
 
     async def poll(self, guarded: Sequence[Guarded], backlog: int) -> None:
@@ -99,7 +101,8 @@ class Poller:
     async def _poll_service(self, guarded: Guarded) -> None:
         service = guarded.service
         tick = int(self.clock.now()) // service.step * service.step
-        relaxed = not alert(guarded) and tick % RESTING_SECONDS != 0
+        relaxed = service.name in self._seen and not alert(guarded) and tick % RESTING_SECONDS != 0
+        self._seen.add(service.name)
         problems: dict[str, str] = {}
         reads = [
             self._read(entry, reader, guarded, tick, problems)
