@@ -13,7 +13,7 @@ import httpx
 from notaus.app import App
 from notaus.backtest.edge import ScenarioTransport
 from notaus.backtest.record import Happening, Moment, Record
-from notaus.backtest.scenario import Event, Scenario
+from notaus.backtest.scenario import Event, Scenario, StartVersion
 from notaus.backtest.series import SeriesReader, in_unit, usual
 from notaus.backtest.virtual_time import VirtualTimeLoop, run
 from notaus.clock import SystemClock
@@ -31,11 +31,13 @@ from notaus.journal import Journal
 from notaus.sandbox import Sandbox
 from notaus.sandbox.box import Lags
 
-EPOCH = 1_790_000_100
-"""The epoch time of 0:00: a multiple of any tick that divides 300 seconds."""
+EPOCH = 1_790_006_400
+"""The epoch time of 0:00: a multiple of seven hours, so of any usual tick."""
 LEAD = 60
 """Seconds that the daemon runs before 0:00."""
 PERSON = "scenario"
+USUAL_VERSIONS = (StartVersion("v1.8.0", 90 * 3600), StartVersion("v1.9.0", 26 * 3600))
+"""Of a deployment service whose scenario says nothing of versions."""
 SINK = Contact("webhook", "scenario")
 
 
@@ -200,8 +202,9 @@ class _Stage:
         worker.versions.clear()
         worker.deployments.clear()
         self.worker = worker
-        at = EPOCH - sum(v.live_for for v in self.scenario.versions)
-        for version in self.scenario.versions:
+        versions = self.scenario.versions or USUAL_VERSIONS
+        at = EPOCH - sum(v.live_for for v in versions)
+        for version in versions:
             made = worker.upload(version.version, created=at, blocked=version.blocked, flagged=version.flagged)
             self.tags[made.id] = version.version
             worker.deploy(made.id, at=at)
@@ -229,7 +232,7 @@ class _Stage:
                 await self.apps[0].order(self.service.name, events.Judge(int(self.true_time()), PERSON, version, True))
         due = sorted(self.scenario.events, key=lambda e: e.at)
         tick = self.scenario.tick
-        for at in range(EPOCH - LEAD + tick - LEAD % tick, EPOCH + self.scenario.end + 1, tick):
+        for at in range(EPOCH - LEAD // tick * tick, EPOCH + self.scenario.end + 1, tick):
             while due and EPOCH + due[0].at <= at:
                 event = due.pop(0)
                 await self._until(EPOCH + event.at)
