@@ -17,7 +17,7 @@ LOCKS := requirements.lock requirements-build.lock requirements-dev.lock
 COMPILE := uv pip compile --quiet --generate-hashes --no-emit-index-url --no-header --universal --python-version 3.11
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test venv lint coverage scenarios rules unit lock docs clean
+.PHONY: help demo test venv judges lint coverage scenarios rules unit lock docs clean
 
 help:  ## this list
 	@sed -nE 's/^([a-z]+):.*## (.*)/  make \1|\2/p' $(MAKEFILE_LIST) | column -t -s '|'
@@ -47,8 +47,11 @@ venv: $(VENV)/.dev  ## .venv with everything for development
 demo: $(VENV)/.runtime  ## sandbox, daemon and two incidents, in about a minute
 	$(BIN)/notaus demo
 
-test: venv lint coverage scenarios rules unit  ## everything that can be checked here
+test: venv judges lint coverage scenarios rules unit  ## everything that can be checked here
 	@dev/not-run
+
+judges: venv  ## clients and engines that are not ours (docs/testing.md), as far as they can be had
+	@dev/judges/install $(BIN)/python
 
 # --- the parts of `test` ------------------------------------------------------------------------------------------
 

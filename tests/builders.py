@@ -313,6 +313,8 @@ class Situation:
     """Whether messages are delivered at once."""
     pending: frozenset[str] = frozenset()
     """Signals whose reads fail."""
+    gaps: dict[str, list[int]] = field(default_factory=dict)
+    """Grid times of signals not read yet; the next read brings them."""
     unread: str | None = None
     """Why the world cannot be read."""
     resting: frozenset[str] = frozenset()
@@ -356,11 +358,13 @@ class Situation:
         raise AssertionError(f"not {phase} within {within} s, but {self.state.words}")
 
     def poll(self, values: Values) -> Polled:
-        readings = {
-            name: (self.sample(signal, {**HEALTHY, **values}[name]),)
-            for name, signal in self.service.signals.items()
-            if name not in self.pending
-        }
+        readings = {}
+        for name, signal in self.service.signals.items():
+            sample = self.sample(signal, {**HEALTHY, **values}[name])
+            if name in self.pending:
+                self.gaps.setdefault(name, []).append(sample.at)
+            else:
+                readings[name] = (*(replace(sample, at=at) for at in self.gaps.pop(name, ())), sample)
         problems = dict.fromkeys(self.pending, "a 500")
         if self.unread is not None:
             problems["world"] = self.unread
@@ -476,7 +480,7 @@ def a_situation(
         key = {"canary_tag": "B2a", **service.ladder.rung(rung).fields}
         situation = Situation(service, State(service.name), key=key, **changes)
     situation.at = T0 - 1800
-    situation.take(Started(situation.at, "config-1"))
+    situation.take(Started(situation.at + 1, "config-1"))
     if live not in (None, "v1"):
         situation.view = a_view(a_deployment(T0 - 90000, "v1"))
         situation.run(900)

@@ -26,7 +26,8 @@ from notaus.cloudflare.edge import Edge
 from notaus.cloudflare.tokens import verify
 from notaus.config import Configuration, Settings
 from notaus.config.sources import Entry
-from notaus.core.event import Event, Order, Reconfigured, Reply, Started
+from notaus.core.effect import PullLever
+from notaus.core.event import Event, LeverEnded, Order, Reconfigured, Reply, Started
 from notaus.core.fleet import Stepped
 from notaus.core.service import Service
 from notaus.daemon.alarm import Siren
@@ -36,6 +37,7 @@ from notaus.daemon.gauges import Gauges
 from notaus.daemon.leadership import RENEW_SECONDS, Leadership
 from notaus.daemon.poller import Poller
 from notaus.daemon.ports import Reader, WorldReader
+from notaus.daemon.recovery import NOT_DONE, done_already, late
 from notaus.daemon.reload import objections
 from notaus.daemon.scheduler import Bells, ScheduledBells
 from notaus.daemon.status import describe, incident_body
@@ -239,7 +241,17 @@ class App:
         self.engine.guarded[service.name] = guarded
         self.engine.post(service.name, Started(now, self.configuration.hash))
         for effect in guarded.state.outbox.values():
+            if isinstance(effect, PullLever) and late(effect, now):
+                self._spawn(self._take_up(service, effect), f"recovery of {effect.id}")
+            else:
+                self.executor.start(service, effect)
+
+    async def _take_up(self, service: Service, effect: PullLever) -> None:
+        """A lever that was to be pulled long ago."""
+        if await done_already(service, effect, self.outside.worlds[service.account]):
             self.executor.start(service, effect)
+        else:
+            self._post(service.name, LeverEnded(int(self.clock.now()), effect.id, NOT_DONE))
 
     def _lost(self, account: str) -> None:
         """Another replica acts now: stop everything of the account, and show nothing that stands still."""

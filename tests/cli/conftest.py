@@ -19,7 +19,8 @@ import pytest
 
 from notaus.cli.demo.stage import Clock, environment
 
-SPEED = 30.0
+SPEED = 15.0
+"""Of the clock that sandbox and daemon share; a module may set its own `SPEED`."""
 PROJECT = Path(__file__).parents[2]
 CONFIG = PROJECT / "config"
 SURROUNDINGS = {k: v for k, v in os.environ.items() if not k.startswith(("NOTAUS_", "CLOUDFLARE_", "PIX_"))}
@@ -82,8 +83,8 @@ def first_line(started: subprocess.Popen[str]) -> Any:
 
 
 @pytest.fixture(scope="module")
-def clock() -> Clock:
-    return Clock(time.time(), SPEED)
+def clock(request: pytest.FixtureRequest) -> Clock:
+    return Clock(time.time(), getattr(request.module, "SPEED", SPEED))
 
 
 @pytest.fixture(scope="module")
@@ -106,7 +107,7 @@ def daemon(variables: dict[str, str]) -> Iterator[dict[str, str]]:
     with process("run", "--json", env=variables) as started:
         ready = first_line(started)
         found = {**variables, "NOTAUS_LISTEN__PORT": ready["url"].rpartition(":")[2]}
-        wait_until(lambda: _polled(found), 20)
+        wait_until(lambda: _polled(found), 45)
         yield found
 
 

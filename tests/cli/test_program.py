@@ -9,8 +9,9 @@ import time
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
-from notaus.cli.program import COMMANDS
+from notaus.cli.program import COMMANDS, app
 from tests.cli.conftest import CONFIG, PROJECT, SURROUNDINGS, call
 
 NAMES = [name for commands in COMMANDS.values() for name, _ in commands]
@@ -28,9 +29,9 @@ def test_help_lists_every_command_quickly() -> None:
 @pytest.mark.parametrize("name", NAMES)
 def test_every_command_explains_itself_and_takes_json(name: str) -> None:
     """A command without `--json` cannot be used by a program."""
-    found = call(name, "--help")
-    assert found.code == 0
-    assert "--json" in found.out
+    found = CliRunner().invoke(app, [name, "--help"])
+    assert found.exit_code == 0
+    assert "--json" in found.output
 
 
 def test_help_loads_no_heavy_library() -> None:
@@ -74,7 +75,12 @@ def broken(tmp_path: Path) -> Path:
     directory = tmp_path / "config"
     (directory / "services").mkdir(parents=True)
     (directory / "notaus.yaml").write_text("listne: {port: 1}\ncloudflare: {token: t}\n")
-    text = (CONFIG / "services" / "pix-immo.yaml").read_text().replace("for: 5m", "for: 5").replace("\nname: pix", "\nnmae: pix", 1)
+    text = (
+        (CONFIG / "services" / "pix-immo.yaml")
+        .read_text()
+        .replace("for: 5m", "for: 5")
+        .replace("\nname: pix", "\nnmae: pix", 1)
+    )
     (directory / "services" / "pix-immo.yaml").write_text(text)
     return directory
 

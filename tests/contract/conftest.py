@@ -5,13 +5,16 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
 import httpx
 import pytest
+
+from notaus.clock import SystemClock
+from notaus.cloudflare.client import Client
 
 from .judges import PROJECT, bare_environment
 
@@ -73,3 +76,10 @@ def sandbox() -> Iterator[Address]:
     """Without users: only what a test does happens."""
     with running_sandbox("--no-traffic", "--seed", "7") as address:
         yield address
+
+
+@pytest.fixture
+async def client(sandbox: Address) -> AsyncIterator[Client]:
+    """The client that the daemon uses, against the same sandbox."""
+    async with httpx.AsyncClient(trust_env=False) as http:
+        yield Client(http, sandbox.api, sandbox.account, sandbox.token, SystemClock())

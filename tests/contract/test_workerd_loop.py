@@ -182,7 +182,9 @@ def configuration(directory: Path, sandbox: Address, url: str, clock: tuple[floa
 @contextmanager
 def daemon(directory: Path, sandbox: Address) -> Iterator[subprocess.Popen[str]]:
     environment = bare_environment(
-        CLOUDFLARE_ACCOUNT_ID=sandbox.account, PIX_KV_NAMESPACE=sandbox.namespace, PIX_DATABASE_URL="postgresql://127.0.0.1:9/none"
+        CLOUDFLARE_ACCOUNT_ID=sandbox.account,
+        PIX_KV_NAMESPACE=sandbox.namespace,
+        PIX_DATABASE_URL="postgresql://127.0.0.1:9/none",
     )
     command = [sys.executable, "-m", "notaus", "run", "--config", str(directory), "--json"]
     with (directory / "log").open("w") as log:

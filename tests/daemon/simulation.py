@@ -11,11 +11,11 @@ from typing import Any
 import httpx
 
 from notaus import config
+from notaus.app import App
 from notaus.backtest import scenario
 from notaus.backtest.edge import ScenarioTransport
 from notaus.backtest.runner import EPOCH, LEAD, _Bells, _Stage
 from notaus.backtest.virtual_time import VirtualTimeLoop, run
-from notaus.app import App
 from notaus.clock import SystemClock
 from notaus.config import Configuration
 from notaus.core.incident import Phase
@@ -32,6 +32,7 @@ class Plan:
     at: str = "never"
     number: int = 0
     replicas: int = 1
+    down: int = DOWN_SECONDS
 
 
 @dataclass
@@ -112,7 +113,7 @@ class Stage(_Stage):
             await app.crash()
             self.apps.remove(app)
         if self.plan.replicas == 1:
-            await asyncio.sleep(DOWN_SECONDS)
+            await asyncio.sleep(self.plan.down)
             self.journal_release()
             await self._start(0)
 
@@ -182,7 +183,9 @@ def a_scenario(service: str, plan: Plan) -> scenario.Scenario:
     name = "native.error_rate" if service == "pix-immo" else "edge.error_rate"
     text = f"name: trouble\nservice: {service}\nseries: {{{name}: 50%x60}}\n"
     if service == "bookstrack":
-        text += "start: {versions: [{version: v1.8.0, live_for: 90h}, {version: v1.9.0, live_for: 26h}], live: v1.9.0}\n"
+        text += (
+            "start: {versions: [{version: v1.8.0, live_for: 90h}, {version: v1.9.0, live_for: 26h}], live: v1.9.0}\n"
+        )
     text += "expect: [{total: {kv: 1}}]\n"
     import tempfile
 

@@ -8,7 +8,7 @@ from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from notaus.backtest.virtual_time import VirtualTimeLoop, run
+from notaus.backtest.virtual_time import run
 from notaus.clock import SystemClock
 from notaus.core.effect import Effect, LeverResult, Outcome, PullLever, RunChecks, Send
 from notaus.core.event import Event, Polled, Started
@@ -20,7 +20,6 @@ from notaus.daemon.engine import Engine, Guarded
 from notaus.errors import JournalFailed
 from notaus.journal import Journal, Lease, Record
 from notaus.metrics import Metrics
-
 from tests.builders import T0, Situation, a_service
 
 ACCOUNT = "account"

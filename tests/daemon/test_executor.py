@@ -164,8 +164,8 @@ async def test_a_page_refused_for_good_ends_with_the_reason() -> None:
 async def test_messages_of_a_thread_arrive_in_order_and_threads_do_not_wait_for_each_other() -> None:
     """`resolved` before `open`, or one stuck incident silencing the next."""
     hands = Hands()
-    hands.outside.refuses = (
-        lambda contact, message: Undelivered("503") if message.thread == "t" and hands.clock.now() < T0 + 20 else None
+    hands.outside.refuses = lambda contact, message: (
+        Undelivered("503") if (contact, message.thread) == (ONCALL, "t") and hands.clock.now() < T0 + 20 else None
     )
     hands.start(a_send(1, 1), a_send(2, 2), a_send(3, 3), a_send(4, 7, thread="other"), a_send(5, 9, LEAD))
     await turns()

@@ -319,12 +319,17 @@ class _Stage:
                 await asyncio.sleep(0)
 
     async def _say(self, event: Event, order: events.Order) -> None:
-        app = next((a for a in self.apps if a.leadership.lease(self.service.account) is not None), self.apps[-1])
+        app = self._leading()
         try:
-            reply = await app.order(self.service.name, order)
+            reply = await app.order(self.service.name, order) if app is not None else Reply(False, "notaus is down")
         except NotausError as error:
             reply = Reply(False, str(error))
         self.replies.append((event.at, event.kind, reply))
+
+    def _leading(self) -> App | None:
+        """The daemon that owns the account, or any that runs; None while all are killed."""
+        leading = (a for a in self.apps if a.leadership.lease(self.service.account) is not None)
+        return next(leading, self.apps[-1] if self.apps else None)
 
     def _order(self, event: Event, now: int) -> events.Order:
         by = str(event.more.get("by", PERSON))
@@ -348,7 +353,9 @@ class _Stage:
                 to = None if event.value is True else str(event.value)
                 return events.RollBack(now, by, to, reason)
             case _:
-                moment = self.apps[-1].engine.guarded[self.service.name].state.incident
+                app = self._leading()
+                guarded = app.engine.guarded.get(self.service.name) if app is not None else None
+                moment = guarded.state.incident if guarded is not None else None
                 return events.Close(now, by, moment.id if moment is not None else "none", reason)
 
     def _by_hand(self, event: Event) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 import typer
 
 from notaus.cli.desk import Answer, Body, Desk, desk
-from notaus.cli.terminal import NO, clock, console, emit, errors
+from notaus.cli.terminal import NO, clock, console, emit
 
 OUTCOME_SECONDS = 240.0
 """How long the outcome and its checks are waited for: twice the usual deadline of the checks."""
@@ -64,11 +64,12 @@ class Follower:
 
     def __init__(self, at: Desk, service: str, incident: str, seen: int, machine: bool) -> None:
         self.at, self.service, self.incident, self.seen, self.machine = at, service, incident, seen, machine
+        self.out = console()
 
     async def outcome(self) -> dict[str, Any]:
         """What came of the newest step: outcome, verified, and the timeline since the order."""
         end = asyncio.get_running_loop().time() + OUTCOME_SECONDS
-        waiting = nullcontext() if self.machine else errors().status("waiting for the outcome …")
+        waiting = nullcontext() if self.machine else self.out.status("waiting for the outcome …")
         first = self.seen
         with waiting:
             while True:
@@ -99,7 +100,7 @@ class Follower:
         lines = list(body.get("timeline") or ())
         if not self.machine:
             for entry in lines[self.seen :]:
-                console().print(f"{clock(entry['at'])}  {entry['text']}", markup=False)
+                self.out.print(f"{clock(entry['at'])}  {entry['text']}", markup=False)
         self.seen = max(self.seen, len(lines))
 
 

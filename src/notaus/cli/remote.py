@@ -41,7 +41,7 @@ class Daemon:
         """The daemon of these settings; None where nobody answers. Raises NotausError where somebody else does."""
         token = _token(settings)
         timeout = httpx.Timeout(ANSWER_SECONDS, connect=CONNECT_SECONDS)
-        headers = {"Authorization": f"Bearer {token}"}
+        headers = {"Authorization": f"Bearer {token or 'none'}"}
         async with httpx.AsyncClient(
             base_url=address(settings), headers=headers, timeout=timeout, trust_env=False
         ) as http:

@@ -8,7 +8,7 @@ from notaus.core import approval
 from notaus.core.action import Move, handle, take
 from notaus.core.deployment import Doubt
 from notaus.core.evidence import Evidence, gather
-from notaus.core.hold import Run
+from notaus.core.hold import Hold, Run
 from notaus.core.incident import Cause, Incident, Phase, Step
 from notaus.core.ladder import Place
 from notaus.core.limits import Permit, Ruling, rule_on
@@ -17,7 +17,7 @@ from notaus.core.rule import INVESTIGATE, Rule, Severity
 from notaus.core.state import Lock
 from notaus.core.turn import Turn, stands
 from notaus.core.verdict import Verdict, signal_checks, verdict
-from notaus.core.watch import first_counted
+from notaus.core.watch import pooled_from
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +70,7 @@ def standing_breaches(turn: Turn) -> list[Breach]:
 def evidence_of(turn: Turn, rule: Rule, run: Run) -> Evidence:
     """The gate of spec 4, by the learned (or given) baseline."""
     baselines = turn.service.baselines if turn.service.baselines is not None else turn.state.baselines
-    return gather(rule, run, turn.service, turn.history, baselines, first_counted(turn, rule))
+    return gather(rule, run, turn.service, turn.history, baselines, pooled_from(turn, rule))
 
 
 def _acted_on(turn: Turn, breach: Breach) -> bool:
@@ -240,9 +240,15 @@ def _not_resolved(turn: Turn, incident: Incident, lines: tuple[str, ...]) -> Non
     rules = tuple(turn.service.rule(name) for name in step.rules if turn.service.has_rule(name))
     further = next_rung(turn)
     if further is not None and rules:
-        ruling = rule_on(turn, replace(rules[0], approval=False), None, further)
+        run = next((hold.standing for r in rules if (hold := _hold_of(turn, r)) and hold.standing), None)
+        ruling = rule_on(turn, replace(rules[0], approval=False), run, further)
         if ruling.permit is Permit.ACT:
             take(turn, Move(further, rules, f"{step.label} did not help", version=ruling.version))
+            return
+        if ruling.permit is Permit.ASK:
+            turn.move(Cause.NOT_HELPED)
+            tell(turn, f"the action did not help: {step.label}", *lines)
+            approval.ask(turn, rules[0], further, ruling, None)
             return
         lines = (*lines, f"The next rung would be {further}: {ruling.reason}.")
         if ruling.permit in (Permit.WAIT, Permit.HOLD_BACK):
@@ -252,6 +258,10 @@ def _not_resolved(turn: Turn, incident: Incident, lines: tuple[str, ...]) -> Non
     fact(turn, cohorts=cohorts(turn))
     turn.move(Cause.NOT_HELPED)
     tell(turn, f"the action did not help: {step.label}", *lines, loud=True, severity=Severity.CRITICAL)
+
+
+def _hold_of(turn: Turn, rule: Rule) -> Hold | None:
+    return (turn.holds or {}).get(rule.name)
 
 
 def _wait_for_room(turn: Turn, step: Step, lines: tuple[str, ...]) -> None:

@@ -8,7 +8,7 @@ from notaus.core import approval, deployment
 from notaus.core.action import Move, take
 from notaus.core.incident import Cause, Override, Phase
 from notaus.core.ladder import Place
-from notaus.core.paging import duration, notice, tell
+from notaus.core.paging import duration, end_notice, notice, tell
 from notaus.core.rule import Severity
 from notaus.core.service import OverridePolicy
 from notaus.core.turn import Turn
@@ -31,7 +31,7 @@ def look(turn: Turn, world: World) -> None:
 def _look_at_kv(turn: Turn, view: KvView) -> None:
     names = turn.service.ladder.ranked_fields
     fields = None if view.value is None else {n: view.value[n] for n in names if n in view.value}
-    if turn.incident is not None and turn.incident.phase is Phase.ACTING:
+    if turn.incident is not None and turn.incident.phase is Phase.ACTING and not _weakened(turn, fields):
         return  # the lever itself looks before and after it leaps
     write = turn.state.write
     if fields == turn.state.fields:
@@ -42,13 +42,23 @@ def _look_at_kv(turn: Turn, view: KvView) -> None:
     turn.change(fields=fields)
     if write is not None and fields == write.fields:
         return
+    turn.change(write=None)  # overtaken: should our fields come back, somebody else wrote them
     after = turn.place
     incident = turn.incident
     if after is None:
         said = view.problem or "a field is missing, or of another type"
         notice(turn, "key", Severity.CRITICAL, f"the steering key cannot be ranked: {said}", "No step can be taken.")
+    else:
+        end_notice(turn, "key")
     if incident is not None and incident.acted and not incident.shadow and not incident.quiet:
         _foreign_value(turn, before, after, fields)
+
+
+def _weakened(turn: Turn, fields: Mapping[str, object] | None) -> bool:
+    """Whether a value less safe than the one known stands there while a step of ours waits for its next try."""
+    step = turn.open_incident.step
+    was, now = turn.place, turn.service.ladder.place(fields or {})
+    return step is not None and step.retry_at is not None and was is not None and now is not None and now < was
 
 
 def _foreign_value(turn: Turn, before: Place | None, after: Place | None, fields: Mapping[str, object] | None) -> None:
@@ -59,7 +69,9 @@ def _foreign_value(turn: Turn, before: Place | None, after: Place | None, fields
         tell(turn, f"somebody else moved the service to a safer state: {seen}", "notaus guards on from there.")
         return
     step = turn.open_incident.step
-    if turn.service.override is OverridePolicy.ENFORCE and step is not None and turn.incident is not None:
+    place_of = turn.service.ladder.place_of
+    safer = step is not None and (after is None or place_of(step.rung) > after)
+    if turn.service.override is OverridePolicy.ENFORCE and step is not None and safer:
         rules = tuple(turn.service.rule(name) for name in step.rules if turn.service.has_rule(name))
         take(turn, Move(step.rung, rules, f"override: enforce, against {seen}"))
         return
@@ -85,7 +97,7 @@ def override(turn: Turn, since: int, what: str) -> None:
 def forget(turn: Turn, since: int) -> None:
     """Only samples from `since` on count, for every rule."""
     for rule in turn.service.rules:
-        turn.mark(rule.name, since=max(since, turn.rule_state(rule.name).since))
+        turn.mark(rule.name, since=max(since, turn.rule_state(rule.name).since), forgotten=since)
 
 
 def end_override(turn: Turn, *, released_by: str | None = None) -> None:
@@ -101,7 +113,10 @@ def end_override(turn: Turn, *, released_by: str | None = None) -> None:
 
 
 def _look_at_deployments(turn: Turn, view: DeploymentsView) -> None:
-    state = turn.state
+    state, incident = turn.state, turn.incident
+    if incident is not None and incident.phase is Phase.ACTING:
+        turn.change(view=view)  # what is new in it must not pass for having served before, once the step is settled
+        return
     lever = turn.service.ladder.lever
     stable_after = getattr(lever, "stable_after", 3600)
     registry = deployment.observed(state.registry, view, stable_after, state.clean_since)
@@ -109,8 +124,7 @@ def _look_at_deployments(turn: Turn, view: DeploymentsView) -> None:
     # At the first look the live version's past is taken at its word, like that of the others.
     first_look = live.created if live is not None else turn.at
     turn.change(view=view, registry=registry, clean_since=state.clean_since or first_look)
-    incident = turn.incident
-    if live is None or (incident is not None and incident.phase is Phase.ACTING):
+    if live is None:
         return
     accepted = state.accepted
     turn.change(accepted=live.id)

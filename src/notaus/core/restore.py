@@ -10,7 +10,7 @@ from notaus.core.hold import Hold, Truth, compare
 from notaus.core.incident import Cause, Phase, Ramp, Step
 from notaus.core.ladder import KvLever
 from notaus.core.paging import duration, fact, tell
-from notaus.core.rule import INVESTIGATE, Severity
+from notaus.core.rule import INVESTIGATE, Rule, Severity
 from notaus.core.turn import Turn
 from notaus.core.verification import RampStep, RestoreNeed
 
@@ -142,8 +142,14 @@ def _current(turn: Turn) -> RampStep | None:
 
 
 def _all_clear(turn: Turn) -> bool:
-    """Every rule known and false, and no notice standing: only such time counts as watched."""
+    """Every rule known and false (one that only tells: not breached), and no notice standing: only such time counts."""
     if turn.state.notices:
         return False
-    rules = [r for r in turn.service.rules if not r.trigger and r.name not in turn.resting and r.then != INVESTIGATE]
-    return all((turn.holds or {}).get(rule.name, Hold()).truth is Truth.FALSE for rule in rules)
+    rules = [r for r in turn.service.rules if not r.trigger and r.name not in turn.resting]
+    return all(_clear(rule, (turn.holds or {}).get(rule.name, Hold())) for rule in rules)
+
+
+def _clear(rule: Rule, hold: Hold) -> bool:
+    if rule.then == INVESTIGATE:
+        return hold.truth in (Truth.TRUE, Truth.FALSE) and hold.breach is None
+    return hold.truth is Truth.FALSE

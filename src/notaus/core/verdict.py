@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 from fractions import Fraction
 
-from notaus.core.hold import Truth, compare, truth
+from notaus.core.hold import Truth, aligned, compare, truth
 from notaus.core.incident import Step
 from notaus.core.ladder import Rung
 from notaus.core.rule import Comparison, Rule
@@ -52,13 +52,17 @@ def verdict(service: Service, step: Step, history: History, at: int, since: dict
     settle = max((service.settle(rule) for rule in rules), default=0)
     if at < due + settle:
         return Verdict.NOT_YET, due
-    end = due if at - settle < due + service.step else newest_common(service, rules, history, at - settle)
+    last = due + service.validate + settle
+    end = newest_common(service, rules, history, at - settle)
+    if at - settle < due + service.step:
+        end = due
+    elif end < due:  # what is due was not read yet: whatever was before it decides nothing
+        return (Verdict.GIVEN_UP if at >= last else Verdict.CANNOT_TELL), end
     found = [_judged(service, step, rule, history, end, since.get(rule.name, 0)) for rule in rules]
     if all(judged.cleared for judged in found):
         return Verdict.RESOLVED, end
     if any(judged.standing for judged in found):
         return Verdict.NOT_RESOLVED, end
-    last = due + service.validate + settle
     return (Verdict.GIVEN_UP if at >= last else Verdict.CANNOT_TELL), end
 
 
@@ -78,10 +82,11 @@ def _judged(service: Service, step: Step, rule: Rule, history: History, end: int
         return Judged(step.verified is True, False)
     first = max(end - rule.resolve_for, since)
     counted = step.action + service.propagation + service.window(rule)
-    times = [at for at in range(end - rule.resolve_for, end + 1, service.step) if at >= max(first, counted)]
+    looked_at = range(aligned(end - rule.resolve_for, service.step), end + 1, service.step)
+    times = [at for at in looked_at if at >= max(first, counted)]
     if not times:
         return Judged(False, False)
-    whole = times[0] == end - rule.resolve_for
+    whole = times[0] == looked_at[0]
     cohort = drained(service, rung, rule)
     if cohort is not None:
         return _judged_drained(service, rule, history, times, cohort)

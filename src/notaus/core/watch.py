@@ -44,7 +44,12 @@ def _hold(turn: Turn, rule: Rule) -> Hold:
 
 def first_counted(turn: Turn, rule: Rule) -> int:
     """From when on samples count: the rule is in force; for a rollback the window lies wholly in the live deployment."""
-    since = turn.rule_state(rule.name).since
+    return max(turn.rule_state(rule.name).since, pooled_from(turn, rule))
+
+
+def pooled_from(turn: Turn, rule: Rule) -> int:
+    """From when on samples are evidence: also from before the rule came into force, but never of another deployment."""
+    since = turn.rule_state(rule.name).forgotten
     view = turn.state.view
     if turn.service.rolls_back(rule) and view is not None and view.live is not None:
         since = max(since, view.live.created + turn.service.window(rule))
@@ -115,7 +120,9 @@ def _flapping(turn: Turn, rule: Rule, hold: Hold) -> None:
 
 def _mostly_true(turn: Turn, rule: Rule, hold: Hold) -> bool:
     assert hold.newest is not None
-    first = max(first_counted(turn, rule), hold.newest - FLAPPING + 1)
+    first = hold.newest - FLAPPING + 1
+    if turn.service.rolls_back(rule):
+        first = max(first, first_counted(turn, rule))
     answers = [a for _, a in truths(rule, turn.history, first, hold.newest, turn.service.step)]
     known = [a for a in answers if a in (Truth.TRUE, Truth.FALSE)]
     return known.count(Truth.TRUE) * 2 > len(known)

@@ -21,6 +21,8 @@ from notaus.daemon.ports import Reader, WorldReader
 from notaus.errors import CallFailed, NotausError, ReadFailed
 from notaus.metrics import Metrics
 
+FEWEST_TIMES = 16
+"""As many can always be asked for, however slow the answers are."""
 MOST_TIMES = 600
 """Grid times asked for in one read; older ones follow at the next tick."""
 RESTING_SECONDS = 30
@@ -64,6 +66,8 @@ class Poller:
         """Services being polled."""
         self._seen: set[str] = set()
         """Services polled once: after a downtime, however short, the first poll reads everything."""
+        self._most: dict[tuple[str, str], int] = {}
+        """Grid times that one read of an entry may ask for, where more took too long."""
         self._tell_time, self._unread = tell_time, unread
 
     async def poll(self, guarded: Sequence[Guarded], backlog: int) -> None:
@@ -135,12 +139,15 @@ class Poller:
         try:
             async with asyncio.timeout(self._patience(guarded.service)):
                 found = await reader.read(entry, times)
+            self._grow(entry)
             missing = self._unread(entry)
             if missing is not None:
                 problems.update(dict.fromkeys(entry.signals, missing))
                 log.warning("read in part", service=entry.service, source=entry.name, reason=missing)
             return found
         except (ReadFailed, CallFailed, TimeoutError) as error:
+            if isinstance(error, TimeoutError):  # or the same read, only longer, would fail at every tick from now on
+                self._shrink(entry, len(times))
             reason = str(error) or "no answer in time"
             problems.update(dict.fromkeys(entry.signals, reason))
             log.warning("read failed", service=entry.service, source=entry.name, reason=reason)
@@ -148,6 +155,18 @@ class Poller:
             log.exception("a source failed in an unforeseen way", service=entry.service, source=entry.name)
             problems.update(dict.fromkeys(entry.signals, f"{type(error).__name__}: {error}"))
         return {}
+
+    def _shrink(self, entry: Entry, asked: int) -> None:
+        """A read of so many grid times took too long: the next one asks for half as many, the newest."""
+        self._most[entry.service, entry.name] = max(asked // 2, FEWEST_TIMES)
+
+    def _grow(self, entry: Entry) -> None:
+        """A read was answered in time: the next one may ask for twice as many."""
+        key = (entry.service, entry.name)
+        if key in self._most:
+            self._most[key] *= 2
+            if self._most[key] >= MOST_TIMES:
+                del self._most[key]
 
     def _patience(self, service: Service) -> float:
         """The machine's seconds a read may take: a tick, but time enough where the clock runs faster."""
@@ -159,7 +178,8 @@ class Poller:
         newest = (tick - entry.settle) // service.step * service.step
         oldest = max(tick - service.lookback, 0) // service.step * service.step + service.step
         first = max(oldest, self._whole_to(entry, guarded, oldest, newest) + service.step)
-        times = [at for at in range(newest, first - 1, -service.step) if _lacks(entry, guarded, at)][:MOST_TIMES]
+        times = [at for at in range(newest, first - 1, -service.step) if _lacks(entry, guarded, at)]
+        times = times[: self._most.get((entry.service, entry.name), MOST_TIMES)]
         times += [at for at in self._before(entry, guarded, tick) if at < oldest]
         return sorted(set(times))
 

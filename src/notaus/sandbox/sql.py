@@ -405,7 +405,10 @@ class _Select:
         if operator == "-" and (a.type, b.type) == ("DateTime", "DateTime"):
             return Term(f"({a.sql} - {b.sql})", "Int32")
         a, b = self._number(left), self._number(right)
-        return Term(f"({a.sql} {operator} {b.sql})", arithmetic_type(operator, a.type, b.type))
+        result = arithmetic_type(operator, a.type, b.type)
+        if operator == "%" and result == "Float64":  # SQLite's own takes whole numbers only
+            return Term(f"ae_mod({a.sql}, {b.sql})", result)
+        return Term(f"({a.sql} {operator} {b.sql})", result)
 
     def _shifted(self, left: exp.Expression, operator: str, interval: exp.Interval) -> Term:
         time = self.term(left)

@@ -49,13 +49,13 @@ def first_type(types: list[str]) -> str:
 
 
 def common_type(types: list[str]) -> str:
-    """The type that holds all of these; "" if there is none."""
+    """The type that holds all of these exactly; "" if there is none."""
     if len(set(types)) == 1:
         return types[0]
     if not set(types) <= NUMBERS:
         return ""
     if "Float64" in types:
-        return "Float64"
+        return "" if {"UInt64", "Int64"} & set(types) else "Float64"
     bits = max(int(name.lstrip("UInt")) for name in types)
     return f"UInt{bits}" if all(name in UNSIGNED for name in types) else f"Int{min(64, bits * 2)}"
 
@@ -66,6 +66,16 @@ def sum_type(types: list[str]) -> str:
 
 def _truncated(seconds: int) -> Function:
     return Function("t", "DateTime", f"({{0}} / {seconds} * {seconds})")
+
+
+def _of_rows(aggregate: str) -> str:
+    """Of no rows ClickHouse gives the type's empty value."""
+    return f"CASE WHEN count(*) = 0 THEN {{empty}} ELSE {aggregate} END"
+
+
+def _unless_nan(value: str, condition: str, aggregate: str) -> str:
+    """One nan makes the result nan. To SQLite nan is NULL, and nothing else in the rows is NULL."""
+    return f"CASE WHEN count(CASE WHEN {condition} AND {value} IS NULL THEN 1 END) > 0 THEN NULL ELSE {aggregate} END"
 
 
 SCALARS: Final[dict[str, Function]] = {
@@ -116,17 +126,17 @@ SCALARS: Final[dict[str, Function]] = {
 }
 
 AGGREGATES: Final[dict[str, Function]] = {
-    "sum": Function("n", sum_type, "coalesce(sum({0}), 0)"),
-    "avg": Function("n", "Float64", "avg({0})"),
-    "min": Function("*", first_type, "coalesce(min({0}), {empty})"),
-    "max": Function("*", first_type, "coalesce(max({0}), {empty})"),
+    "sum": Function("n", sum_type, _unless_nan("{0}", "1", "coalesce(sum({0}), 0)")),
+    "avg": Function("n", "Float64", _unless_nan("{0}", "1", "avg({0})")),
+    "min": Function("*", first_type, _of_rows("min({0})")),
+    "max": Function("*", first_type, _of_rows("max({0})")),
     "countif": Function("n", "UInt64", "count(CASE WHEN {0} THEN 1 END)"),
-    "sumif": Function("nn", sum_type, "coalesce(sum(CASE WHEN {1} THEN {0} END), 0)"),
-    "avgif": Function("nn", "Float64", "avg(CASE WHEN {1} THEN {0} END)"),
-    "argmin": Function("**", first_type),
-    "argmax": Function("**", first_type),
-    "first_value": Function("*", first_type),
-    "last_value": Function("*", first_type),
+    "sumif": Function("nn", sum_type, _unless_nan("{0}", "{1}", "coalesce(sum(CASE WHEN {1} THEN {0} END), 0)")),
+    "avgif": Function("nn", "Float64", _unless_nan("{0}", "{1}", "avg(CASE WHEN {1} THEN {0} END)")),
+    "argmin": Function("**", first_type, _of_rows("ae_argmin({0}, {1})")),
+    "argmax": Function("**", first_type, _of_rows("ae_argmax({0}, {1})")),
+    "first_value": Function("*", first_type, _of_rows("ae_first_value({0})")),
+    "last_value": Function("*", first_type, _of_rows("ae_last_value({0})")),
 }
 
 PARAMETRIC: Final[dict[str, Function]] = {  # name(parameter)(arguments), the parameter being argument 0 below
@@ -228,6 +238,11 @@ def divided(a: float | None, b: float | None) -> float | None:
     return a / b
 
 
+def _modulo(a: float | None, b: float | None) -> float | None:
+    """The rest with the sign of ``a``; by zero it is nan."""
+    return None if a is None or b is None or b == 0 else math.fmod(a, b)
+
+
 def _int_div(a: float, b: float) -> int:
     """Towards zero; by zero is an error, as in ClickHouse."""
     if b == 0:
@@ -305,6 +320,7 @@ def _of_date(part: Callable[[datetime], int]) -> Callable[[int], int]:
 
 _PYTHON: Final[dict[str, Callable[..., Any]]] = {
     "div": divided,
+    "mod": _modulo,
     "intdiv": _int_div,
     "round": lambda value, digits=0: _to(round, value, digits),
     "floor": lambda value, digits=0: _to(math.floor, value, digits),

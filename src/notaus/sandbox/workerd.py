@@ -20,8 +20,6 @@ from types import TracebackType
 from typing import Any, Final, Self
 from urllib.parse import urlsplit
 
-from notaus.errors import ConfigurationError, NotausError
-
 from .bindings import BUCKET_HEADER, NAMESPACE_HEADER
 
 VARIABLE: Final = "NOTAUS_WORKERD"
@@ -29,6 +27,10 @@ INSTALLED: Final = ".tools/judges/node/node_modules/@cloudflare/workerd-linux-64
 START_SECONDS: Final = 15.0
 STOP_SECONDS: Final = 5.0
 COMMENTS: Final = re.compile(r'("(?:\\.|[^"\\])*")|//[^\n]*|/\*.*?\*/|,(?=\s*[}\]])', re.DOTALL)
+
+
+class WorkerdFailed(RuntimeError):
+    """It did not start; the message holds what it said."""
 
 
 def find(project: Path | None = None) -> Path | None:
@@ -49,15 +51,15 @@ class WorkerFiles:
 
     @classmethod
     def read(cls, directory: Path) -> WorkerFiles:
-        """Raises ConfigurationError where there is no Worker that workerd could run as it is."""
+        """Raises ValueError where there is no Worker that workerd could run as it is."""
         try:
             text = (directory / "wrangler.jsonc").read_text(encoding="utf-8")
             settings = json.loads(COMMENTS.sub(lambda found: found[1] or "", text))
             files = cls(directory, settings)
             if not files.main.is_file():
-                raise ConfigurationError(f"{directory}: `main` names {settings['main']}, and there is no such file")
+                raise ValueError(f"`main` names {settings['main']}, and there is no such file")
         except (OSError, ValueError, KeyError, TypeError) as error:
-            raise ConfigurationError(f"{directory}: needs a readable wrangler.jsonc with `main`: {error}") from None
+            raise ValueError(f"{directory}: needs a readable wrangler.jsonc with `main`: {error}") from None
         return files
 
     @property
@@ -147,7 +149,7 @@ class Workerd:
     _directory: tempfile.TemporaryDirectory[str] | None = None
 
     def start(self) -> str:
-        """Start it and give its URL once it listens. Raises NotausError with what it said where it does not."""
+        """Start it and give its URL once it listens. Raises WorkerdFailed with what it said where it does not."""
         self._directory = tempfile.TemporaryDirectory(prefix="notaus-workerd-")
         directory = Path(self._directory.name)
         for name, path in self._copies():
@@ -166,7 +168,7 @@ class Workerd:
         if port is None:
             said = self.log
             self.stop()
-            raise NotausError(f"workerd did not start: {said.strip()[-500:] or 'it said nothing'}")
+            raise WorkerdFailed(f"workerd did not start: {said.strip()[-500:] or 'it said nothing'}")
         self.url = f"http://127.0.0.1:{port}"
         return self.url
 

@@ -1,0 +1,202 @@
+"""Steps: from the decision to the lever's outcome, its retries, and the checks that follow."""
+
+from __future__ import annotations
+
+import pytest
+
+from notaus.core.effect import Deploy, Outcome, RunChecks, Send, WriteKv
+from notaus.core.event import ChecksEnded, Close, LeverSlow, SetRung
+from notaus.core.incident import Phase
+from notaus.core.rule import Severity
+from notaus.core.service import Mode
+from tests.builders import READ_BACK, T0, Situation, a_rollback_service, a_service, a_situation
+
+BAD = {"native.error_rate": 0.05}
+MILD = {"native.error_rate": 0.02}
+
+
+def acting(**changes: object) -> Situation:
+    """A critical breach has been acted on, and the lever's outcome is still out."""
+    situation = a_situation(levers=None, **changes)  # type: ignore[arg-type]
+    situation.until(Phase.ACTING, BAD)
+    return situation
+
+
+def test_a_critical_breach_writes_the_emergency_rung_and_pages_after() -> None:
+    """Act first, then page."""
+    situation = acting()
+    assert situation.at == T0 + 15 + 180
+    assert [p.action for p in situation.pulled] == [WriteKv("emergency", True, None, True)]
+    assert situation.said == []
+    situation.end_lever(situation.pulled[0])
+    assert situation.phase is Phase.VALIDATING
+    page = situation.said[0]
+    assert (page.severity, page.loud, page.title) == (Severity.CRITICAL, True, "pix: emergency is in force")
+    assert page.facts["undo"].startswith('npx wrangler kv key put config \'{"canary_tag":"B2a","canary_percent":10')
+    assert page.facts["evidence"].endswith("practically never")
+    assert "canary_percent=10" in page.facts["replaced"]
+
+
+def test_after_ten_seconds_without_an_outcome_people_are_told_once() -> None:
+    """An action nobody was told of."""
+    situation = acting()
+    pull = situation.pulled[0].id
+    situation.take(LeverSlow(situation.at, "another"))
+    situation.take(LeverSlow(situation.at, pull))
+    situation.take(LeverSlow(situation.at, pull))
+    assert situation.titles == ["pix: stepping to emergency (not confirmed yet)"]
+    situation.end_lever(situation.pulled[0])
+    assert not situation.said[-1].loud
+    situation.take(LeverSlow(situation.at, pull))
+    assert len(situation.said) == 2
+
+
+def test_the_same_outcome_twice_changes_nothing() -> None:
+    """A step counted, told or verified twice after a restart."""
+    situation = acting()
+    situation.end_lever(situation.pulled[0])
+    before = situation.state
+    situation.end_lever(situation.pulled[0], Outcome.REFUSED)
+    assert situation.state == before
+
+
+@pytest.mark.parametrize("outcome", [Outcome.FAILED, Outcome.UNKNOWN])
+def test_a_lever_that_did_not_get_through_is_tried_again_with_patience(outcome: Outcome) -> None:
+    """A step lost to a bad minute at Cloudflare; or one that hammers it."""
+    situation = acting()
+    tries = []
+    for _ in range(4):
+        start = situation.at
+        situation.end_lever(situation.pulled[-1], outcome)
+        before = len(situation.pulled)
+        while len(situation.pulled) == before:
+            situation.tick(BAD)
+        tries.append(situation.at - start)
+    assert tries == [15, 30, 60, 60]
+    assert [t for t in situation.titles if "did not get through" in t] == [
+        "pix: stepping to emergency did not get through"
+    ]
+    situation.end_lever(situation.pulled[-1])
+    assert situation.phase is Phase.VALIDATING
+    assert len(set(situation.rungs)) == 1
+
+
+def test_a_step_whose_condition_cleared_before_it_got_through_is_dropped() -> None:
+    """Spec 6: dropped, not applied late."""
+    situation = acting()
+    situation.end_lever(situation.pulled[0], Outcome.FAILED)
+    situation.run(60)
+    assert situation.phase is Phase.WATCHING
+    assert situation.heard("dropped: the condition has cleared")
+    assert len(situation.pulled) == 1
+
+
+def test_missing_data_drops_no_step() -> None:
+    """Missing data clears nothing."""
+    situation = acting()
+    situation.end_lever(situation.pulled[0], Outcome.FAILED)
+    situation.run(30, {"native.error_rate": None})
+    assert len(situation.pulled) == 2
+
+
+def test_a_persons_step_is_tried_again_whatever_the_samples_say() -> None:
+    """Nobody asked the samples when a person decided."""
+    situation = a_situation(levers=None)
+    situation.take(SetRung(situation.at, "ann", "reduced"))
+    situation.end_lever(situation.pulled[0], Outcome.FAILED)
+    situation.run(30)
+    assert [p.action for p in situation.pulled][1:] == [
+        WriteKv("reduced", False, {"canary_percent": 10, "emergency_proxy": False}, False)
+    ]
+
+
+@pytest.mark.parametrize(("outcome", "said"), [(Outcome.REFUSED, "was refused"), (Outcome.FOREIGN, "was overtaken")])
+def test_a_refused_step_is_told_and_not_forced(outcome: Outcome, said: str) -> None:
+    """A refused rollback is never forced; people get the command."""
+    situation = acting()
+    situation.end_lever(situation.pulled[0], outcome)
+    assert situation.phase is Phase.WATCHING
+    assert situation.told(said).severity is Severity.CRITICAL
+    assert "npx wrangler kv key put config" in situation.said[-1].facts["by hand"]
+    situation.run(90, BAD)
+    assert len(situation.pulled) == 1
+
+
+def test_already_there_counts_as_in_force() -> None:
+    """The lever found the key as safe or safer: nothing was written, and the verdict goes on from there."""
+    situation = acting()
+    situation.key = {"canary_percent": 0, "emergency_proxy": True}
+    situation.end_lever(situation.pulled[0], Outcome.ALREADY)
+    assert (situation.phase, situation.rung) == (Phase.VALIDATING, "emergency")
+
+
+def test_a_rollback_names_the_deployment_judged_also_when_tried_again() -> None:
+    """A fix-forward that comes in between two tries would be rolled back over."""
+    situation = a_situation(live="v2", levers=None)
+    situation.until(Phase.ACTING, {"edge.error_rate": 0.2})
+    action = situation.pulled[0].action
+    assert isinstance(action, Deploy)
+    assert (action.label, action.expected, action.accept_changed_secrets) == ("v1", "deployment--900", False)
+    assert action.message.startswith("notaus books-")
+    situation.end_lever(situation.pulled[0], Outcome.FAILED)
+    situation.deploy("v3")
+    situation.run(30, {"edge.error_rate": 0.2})
+    assert [p.action.expected for p in situation.pulled] == ["deployment--900"] * 2  # type: ignore[union-attr]
+    situation.end_lever(situation.pulled[-1], Outcome.FOREIGN)
+    situation.tick({"edge.error_rate": 0.2})
+    assert situation.phase is Phase.WATCHING
+    assert situation.heard("v3 was deployed: a fix-forward")
+
+
+def test_the_checks_of_a_step_are_told_and_unverified_is_a_state_of_its_own() -> None:
+    """Spec 9: unverified is paged, not retried, and cleared by analytics that show the effect."""
+    situation = a_situation(a_service(verify=(READ_BACK,)), checks=False)
+    situation.until(Phase.VALIDATING, MILD)
+    assert situation.state.words == {"validating", "unverified"}
+    assert situation.told("reduced is unverified").loud
+    situation.until(Phase.MITIGATED)
+    assert situation.heard("by the signals alone")
+    assert situation.state.words == {"mitigated"}
+    assert len(situation.pulled) == 1
+
+
+def test_checks_get_the_rungs_fields_and_the_target() -> None:
+    """`.canary.percent` = 5 is expected of the rung that was set, not of another."""
+    situation = a_situation(a_rollback_service(verify=(READ_BACK,)), live="v2", checks=None)
+    situation.until(Phase.VALIDATING, {"edge.error_rate": 0.2})
+    checks = next(e for e in situation.state.outbox.values() if isinstance(e, RunChecks))
+    assert checks.variables == {"target.tag": "v1", "target.id": "id-of-v1"}
+    assert checks.deadline == situation.at + 120
+    before = situation.state
+    situation.take(ChecksEnded(situation.at, "unknown", None))  # type: ignore[arg-type]
+    assert situation.state == before
+
+
+def test_an_outcome_after_the_incident_is_over_is_only_remembered() -> None:
+    """A late answer must not revive what a person has closed."""
+    situation = acting()
+    situation.take(Close(situation.at, "ann", situation.incident.id, "false alarm"))
+    situation.end_lever(situation.pulled[0])
+    assert situation.phase is None
+    assert situation.rung == "emergency"
+
+
+def test_in_observe_mode_no_lever_is_pulled_and_notices_say_what_would_have_been_done() -> None:
+    """A new service must be safe to point at production."""
+    situation = a_situation(a_service(mode=Mode.OBSERVE))
+    situation.until(Phase.VALIDATING, MILD)
+    assert situation.pulled == []
+    assert situation.rung == "reduced"
+    assert situation.pages() == []
+    assert situation.notices() == ["pix: would act: stepping to reduced"]
+    situation.until(Phase.MITIGATED)
+    situation.until(None)
+    assert situation.closed[0].phase is Phase.CLOSED
+    assert situation.rung == "normal"
+
+
+def test_messages_leave_the_outbox_only_when_delivered() -> None:
+    """A page lost."""
+    situation = acting(delivering=False)
+    situation.end_lever(situation.pulled[0])
+    assert sum(isinstance(e, Send) for e in situation.state.outbox.values()) == 2

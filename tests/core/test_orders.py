@@ -1,0 +1,540 @@
+"""Orders: what people ask for, each answered; approval, holds, overrides, restore."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from notaus.core.deployment import Doubt
+from notaus.core.effect import Deploy, Outcome, WriteKv
+from notaus.core.event import (
+    Answer,
+    Close,
+    Hold,
+    Judge,
+    Release,
+    RestoreOrder,
+    RollBack,
+    SetRung,
+    Trigger,
+)
+from notaus.core.incident import Phase
+from notaus.core.page import Message
+from notaus.core.rule import Severity
+from notaus.core.service import OverridePolicy
+from notaus.core.verification import RampStep, Restore, RestoreNeed
+from tests.builders import (
+    APPROVER,
+    HIGHER,
+    KV_RULES,
+    READ_BACK,
+    Situation,
+    a_comparison,
+    a_kv_ladder,
+    a_rollback_service,
+    a_rule,
+    a_service,
+    a_situation,
+)
+
+BAD = {"native.error_rate": 0.05}
+MILD = {"native.error_rate": 0.02}
+SPIKE = {"edge.error_rate": 0.2}
+ERRORS = {"edge.error_rate": 0.07}
+
+
+def order(situation: Situation, event: object) -> tuple[bool, str]:
+    reply = situation.take(event).reply  # type: ignore[arg-type]
+    assert reply is not None
+    return reply.accepted, reply.text
+
+
+def asked() -> Situation:
+    situation = a_situation(live="v2")
+    situation.until(Phase.AWAITING_APPROVAL, ERRORS)
+    return situation
+
+
+# Approval
+
+
+def test_a_rule_that_needs_approval_asks_and_does_nothing() -> None:
+    """A rollback for a warning without anybody's word."""
+    situation = asked()
+    request = situation.state.request
+    assert request is not None
+    assert (request.rules, request.version, request.left) == (("errors",), "id-of-v1", 1800)
+    assert situation.pulled == []
+    page = situation.told("approval wanted: rolling back to v1")
+    assert page.request == request.id
+    assert situation.state.words == {"awaiting_approval"}
+
+
+def test_an_approved_request_is_carried_out_once() -> None:
+    """Two people answering at once give one action."""
+    situation = asked()
+    request = situation.state.request
+    assert request is not None
+    assert order(situation, Answer(situation.at, "ann", True, request.id)) == (True, "rolling back to v1 has begun")
+    assert order(situation, Answer(situation.at, "bob", True, request.id)) == (
+        False,
+        f"the request {request.id} was approved already",
+    )
+    assert situation.rungs == ["v1"]
+    assert any("bob answered" in entry.text for entry in situation.incident.timeline)
+    assert order(a_situation(), Answer(0, "ann", True)) == (False, "no such request is open")
+
+
+def test_reminders_come_after_5_and_15_minutes_and_expiry_after_30() -> None:
+    """A request that nobody saw, or that can be answered tomorrow."""
+    situation = asked()
+    start = situation.at
+    found: list[tuple[int, Message]] = []
+    for _ in range(130):
+        said = len(situation.said)
+        situation.tick(ERRORS)
+        found += [(situation.at - start, m) for m in situation.said[said:]]
+    reminders = [at for at, m in found if "still waiting" in m.title]
+    assert reminders == [300, 900]
+    assert [(at, m.loud) for at, m in found if "expired" in m.title] == [(1800, True)]
+    assert situation.pulled == []
+    assert situation.phase is Phase.WATCHING
+    assert HIGHER in situation.incident.contacts
+    assert APPROVER in situation.incident.contacts
+
+
+def test_a_denied_request_is_not_asked_again_for_the_same_hold() -> None:
+    """People said no."""
+    situation = asked()
+    assert order(situation, Answer(situation.at, "ann", False))[0]
+    situation.run(600, ERRORS)
+    assert situation.state.request is None
+    assert [t for t in situation.titles if "approval wanted" in t] == ["books: approval wanted: rolling back to v1"]
+
+
+def test_a_request_is_withdrawn_when_the_condition_clears_or_somebody_deploys() -> None:
+    """A question that no longer arises."""
+    situation = asked()
+    situation.run(180)
+    assert situation.state.request is None
+    assert situation.heard("is withdrawn")
+    other = asked()
+    other.deploy("v3")
+    other.tick(ERRORS)
+    assert other.state.request is None
+    assert other.pulled == []
+
+
+def test_a_worse_rule_supersedes_the_request() -> None:
+    """The rollback must not wait for an answer about a lesser matter."""
+    rules = (
+        a_rule("edge.error_rate > 5%", 60, "rolled_back", name="errors", approval=True),
+        a_rule("health.failed >= 1", 60, "rolled_back", name="outage"),
+    )
+    situation = a_situation(a_rollback_service(rules=rules), live="v2")
+    situation.until(Phase.AWAITING_APPROVAL, ERRORS)
+    situation.run(90, {**ERRORS, "health.failed": 1})
+    assert situation.heard("is superseded")
+    assert situation.rungs == ["v1"]
+
+
+def test_on_approve_everything_is_checked_again() -> None:
+    """Approved at 3 a.m. what was true at 2."""
+    situation = asked()
+    situation.tick()
+    assert order(situation, Answer(situation.at, "ann", True)) == (
+        False,
+        "not done: the condition is not true any more",
+    )
+    situation = asked()
+    situation.take(Hold(situation.at, "bob", 600, "migration"))
+    assert order(situation, Answer(situation.at, "ann", True)) == (
+        False,
+        "not done: a hold by bob is in force: migration",
+    )
+    situation = asked()
+    situation.take(Judge(situation.at, "bob", "v1", True))
+    assert "there is no known-stable version" in order(situation, Answer(situation.at, "ann", True))[1]
+    assert situation.pulled == []
+
+
+def test_a_hold_stops_the_clock_of_an_open_request() -> None:
+    """Spec 18: it would expire while nobody may answer it."""
+    situation = asked()
+    situation.take(Hold(situation.at, "bob", 1200, "migration"))
+    situation.run(1200, ERRORS)
+    request = situation.state.request
+    assert request is not None
+    assert request.left > 1700
+
+
+def test_further_rules_join_an_open_request_and_another_step_supersedes_it() -> None:
+    """One open request per service and target."""
+    rules = (
+        a_rule("native.error_rate > 1.5%", 60, "reduced", name="a", approval=True, severity=Severity.WARNING),
+        a_rule("r2.failures > 5", 60, "reduced", name="b", approval=True, severity=Severity.WARNING),
+        a_rule("native.latency_p90 > 600", 60, "emergency", name="c", approval=True),
+    )
+    situation = a_situation(a_service(rules=rules))
+    situation.run(90, MILD)
+    situation.run(90, {**MILD, "r2.failures": 9})
+    assert situation.state.request is not None
+    assert situation.state.request.rules == ("a", "b")
+    situation.run(90, {**MILD, "r2.failures": 9, "native.latency_p90": 700})
+    assert situation.state.request.rung == "emergency"
+    assert order(situation, Answer(situation.at, "ann", True)) == (True, "the step to emergency has begun")
+
+
+# Holds and overrides
+
+
+def test_a_hold_blocks_rollbacks_and_asks_at_its_end() -> None:
+    """A rollback in the middle of a migration."""
+    situation = a_situation(live="v2")
+    assert order(situation, Hold(situation.at, "ann", 300, "migration 42")) == (
+        True,
+        "version rollbacks of books held for 5m",
+    )
+    situation.run(240, SPIKE)
+    assert situation.state.words == {"watching", "held", "held_back"}
+    assert situation.heard("a hold by ann is in force: migration 42")
+    situation.run(75, SPIKE)
+    assert situation.pulled == []
+    assert situation.state.request is not None
+    assert "the hold by ann is over" in situation.state.request.reason
+
+
+def test_a_hold_lets_the_key_through_unless_it_is_for_all() -> None:
+    """KV rungs stay allowed unless `--all`."""
+    situation = a_situation()
+    situation.take(Hold(situation.at, "ann", 3600, "m"))
+    situation.run(240, BAD)
+    assert situation.rungs == ["emergency"]
+    assert order(situation, Hold(situation.at, "ann", 3600, "m", all=True))[1] == "every step of pix held for 1h"
+    held = a_situation()
+    held.take(Hold(held.at, "ann", 3600, "m", all=True))
+    held.run(240, BAD)
+    assert held.pulled == []
+    assert order(held, Release(held.at, "bob")) == (True, "released: notaus acts again on pix")
+    assert held.state.request is not None
+    assert order(a_situation(), Release(0, "bob")) == (False, "pix is neither on hold nor overridden")
+
+
+def test_at_the_end_of_a_hold_nothing_is_asked_that_is_no_safer() -> None:
+    """A person has set a safer rung meanwhile."""
+    situation = a_situation()
+    situation.take(Hold(situation.at, "ann", 600, "m", all=True))
+    situation.run(420, MILD)
+    situation.take(SetRung(situation.at, "bob", "emergency"))
+    situation.run(300, MILD)
+    assert situation.state.request is None
+    over = a_situation()
+    over.take(Hold(over.at, "ann", 600, "m", all=True))
+    over.run(420, MILD)
+    over.run(240)
+    assert over.state.request is None
+
+
+def overridden() -> Situation:
+    situation = a_situation()
+    situation.until(Phase.VALIDATING, BAD)
+    situation.run(90)
+    situation.key = {"canary_percent": 10, "emergency_proxy": False}
+    situation.tick()
+    return situation
+
+
+def test_a_less_safe_value_in_an_incident_is_an_override() -> None:
+    """A fight with a human."""
+    situation = overridden()
+    assert situation.phase is Phase.HELD
+    assert situation.rung == "normal"
+    situation.run(600, BAD)
+    assert situation.rungs == ["emergency"]
+    warning = situation.told("errors high during an override: nothing was done")
+    assert warning.severity is Severity.CRITICAL
+    assert "notaus release pix" in warning.lines[-1]
+    assert order(situation, Release(situation.at, "ann"))[0]
+    situation.tick(BAD)
+    assert situation.rungs == ["emergency", "emergency"]
+
+
+def test_an_override_ends_after_half_an_hour() -> None:
+    """Nothing automatic for 30m, and then again."""
+    situation = overridden()
+    start = situation.at
+    while situation.phase is Phase.HELD:
+        situation.tick()
+    assert situation.at - start == 1800
+    assert situation.heard("the override is over")
+
+
+def test_the_value_replaced_is_merely_stale_for_a_minute() -> None:
+    """The edge lags: our own write must not look like somebody else's."""
+    situation = a_situation()
+    situation.until(Phase.VALIDATING, BAD)
+    key, situation.key = situation.key, {"canary_percent": 10, "emergency_proxy": False}
+    situation.run(45)
+    assert situation.phase is Phase.VALIDATING
+    situation.key = key
+    situation.tick()
+    assert situation.phase is Phase.VALIDATING
+
+
+def test_a_safer_value_in_an_incident_is_taken_over() -> None:
+    """A person went further than notaus: guard on from there."""
+    situation = a_situation()
+    situation.until(Phase.VALIDATING, MILD)
+    situation.key = {"canary_percent": 0, "emergency_proxy": True}
+    situation.tick()
+    assert (situation.phase, situation.rung) == (Phase.WATCHING, "emergency")
+    assert situation.heard("somebody else moved the service to a safer state")
+
+
+def test_enforce_writes_our_rung_again_and_never_a_less_safe_one() -> None:
+    """`override: enforce` is the alternative to waiting."""
+    situation = a_situation(a_service(override=OverridePolicy.ENFORCE))
+    situation.until(Phase.VALIDATING, MILD)
+    situation.run(75)
+    situation.key = {"canary_percent": 10, "emergency_proxy": False}
+    situation.tick()
+    assert situation.rungs == ["reduced", "reduced"]
+    situation.key = {"canary_percent": 0, "emergency_proxy": True}
+    situation.tick()
+    situation.key = {"canary_percent": 0, "emergency_proxy": False}
+    situation.tick()
+    assert situation.rungs == ["reduced", "reduced"]
+    assert situation.phase is Phase.HELD
+
+
+def test_a_version_that_served_before_is_an_override_and_a_new_one_a_fix_forward() -> None:
+    """Somebody redeploys what was rolled back, on purpose."""
+    situation = a_situation(live="v2")
+    situation.until(Phase.VALIDATING, SPIKE)
+    situation.run(60)
+    situation.deploy("v2")
+    situation.tick()
+    assert situation.phase is Phase.HELD
+    assert situation.heard("somebody deployed v2, which had served before")
+    fixed = a_situation(live="v2")
+    fixed.until(Phase.VALIDATING, SPIKE)
+    fixed.deploy("v3")
+    fixed.tick()
+    assert (fixed.phase, fixed.rung) == (Phase.WATCHING, "normal")
+
+
+def test_outside_an_incident_a_foreign_value_or_deployment_is_simply_the_new_state() -> None:
+    """Nobody is paged for steering their own service."""
+    situation = a_situation()
+    situation.key = {"canary_percent": 5, "emergency_proxy": False}
+    situation.tick()
+    assert (situation.rung, situation.said) == ("reduced", [])
+    other = a_situation(live="v2")
+    other.deploy("v3")
+    other.tick()
+    assert other.said == []
+
+
+# Triggers
+
+
+def test_a_trigger_acts_at_once_and_the_same_report_within_an_hour_is_one() -> None:
+    """Confirmed data loss waits for nobody; a hook that repeats itself does not count twice."""
+    situation = a_situation(live="v2")
+    report = Trigger(situation.at, "hook", "data loss", "rows are gone", True, "f1")
+    assert order(situation, report) == (True, "rolled_back has begun")
+    assert situation.rungs == ["v1"]
+    assert order(situation, report) == (True, "this was reported within the hour; it is one report")
+    again = replace(report, fingerprint=None)
+    assert order(situation, again)[1].startswith("people are told, nothing was done: the service is already at")
+    assert order(situation, replace(report, rule="nothing"))[1] == (
+        "'nothing' is no trigger of books; its triggers: data loss"
+    )
+
+
+def test_a_trigger_is_bound_by_hold_target_and_override() -> None:
+    """Spec 3: bound by `no_hold` and `target`."""
+    held = a_situation(live="v2")
+    held.take(Hold(held.at, "ann", 600, "m"))
+    assert not order(held, Trigger(held.at, "ann", "data loss", "seen"))[0]
+    alone = a_situation(live="v1")
+    assert "no known-stable version" in order(alone, Trigger(alone.at, "ann", "data loss", "seen"))[1]
+    situation = overridden()
+    hook = Trigger(situation.at, "hook", "database errors", "seen", True)
+    assert order(situation, hook) == (False, "people are told, nothing was done: an override is in force")
+    assert order(situation, replace(hook, hook=False, by="ann")) == (True, "emergency has begun")
+    asking = a_rule(None, 0, "emergency", name="database errors", approval=True)
+    asked = a_situation(a_service(rules=(*KV_RULES[:-1], asking)))
+    assert order(asked, Trigger(asked.at, "ann", "database errors", "seen"))[1].startswith("approval is asked for")
+
+
+# Levers by hand
+
+
+def test_setting_a_rung_by_hand() -> None:
+    """The runbook's cheat sheet, journaled and verified."""
+    situation = a_situation(a_service(verify=(READ_BACK,)))
+    assert order(situation, SetRung(situation.at, "ann", "nowhere"))[1].startswith("'nowhere' is no rung of pix")
+    assert order(situation, SetRung(situation.at, "ann", "normal")) == (False, "pix is at normal already")
+    assert order(situation, SetRung(situation.at, "ann", None)) == (True, "emergency has begun")
+    assert situation.pulled[0].action == WriteKv("emergency", False, {"canary_percent": 10, "emergency_proxy": False})
+    assert order(situation, RollBack(situation.at, "ann"))[1].startswith("pix is steered by a KV key")
+
+
+def test_a_less_safe_rung_by_hand_is_quiet_outside_an_incident_and_an_override_within() -> None:
+    """A person's word stands, and nobody is paged for it."""
+    quiet = a_situation(rung="reduced")
+    order(quiet, SetRung(quiet.at, "ann", "normal", "the canary is well"))
+    assert (quiet.phase, quiet.rung, quiet.pages()) == (None, "normal", [])
+    checked = a_situation(a_service(verify=(READ_BACK,)), rung="reduced", checks=False)
+    order(checked, SetRung(checked.at, "ann", "normal"))
+    assert checked.phase is None
+    assert checked.heard("done as ordered, unverified")
+    loud = a_situation()
+    loud.until(Phase.VALIDATING, BAD)
+    order(loud, SetRung(loud.at, "ann", "normal"))
+    assert loud.phase is Phase.HELD
+    assert loud.heard("ann set normal")
+
+
+def test_rolling_back_by_hand() -> None:
+    """`notaus rollback [--to VERSION]`."""
+    situation = a_situation(live="v2")
+    assert order(situation, RollBack(situation.at, "ann", "v9"))[1] == (
+        "no version is called 'v9'; the newest are v2, v1"
+    )
+    assert order(situation, RollBack(situation.at, "ann", "v2")) == (False, "v2 is live already")
+    assert order(situation, SetRung(situation.at, "ann", "normal"))[1].startswith("normal is what you deploy")
+    assert order(situation, RollBack(situation.at, "ann", accept_changed_secrets=True)) == (
+        True,
+        "rolling back to v1 has begun",
+    )
+    action = situation.pulled[0].action
+    assert isinstance(action, Deploy)
+    assert action.accept_changed_secrets
+    assert not order(a_situation(live="v1"), RollBack(0, "ann"))[0]
+    unread = a_situation(a_rollback_service())
+    assert order(unread, RollBack(unread.at, "ann"))[1].startswith("the deployments have not been read yet")
+    other = a_situation(live="v2")
+    assert order(other, SetRung(other.at, "ann", None))[0]
+    other.tick()
+    assert order(other, RollBack(other.at, "ann", "v2")) == (True, "rolling back to v2 has begun")
+
+
+def test_a_blocked_target_is_refused_unless_the_secrets_are_accepted() -> None:
+    """A refused rollback is never forced but by a person's word."""
+    situation = a_situation(live="v2")
+    assert situation.view is not None
+    situation.view = replace(situation.view, blocked={"id-of-v1": "its secrets have changed"})
+    situation.tick()
+    assert "cannot be deployed: its secrets have changed" in order(situation, RollBack(situation.at, "ann"))[1]
+    assert order(situation, RollBack(situation.at, "ann", accept_changed_secrets=True))[0]
+
+
+def test_a_persons_word_on_a_version() -> None:
+    """`notaus versions --flag|--clear`."""
+    situation = a_situation(live="v2")
+    assert order(situation, Judge(situation.at, "ann", "v9", True)) == (False, "no version is called 'v9'")
+    assert order(situation, Judge(situation.at, "ann", "v1", True))[1].startswith("v1 is flagged")
+    assert situation.state.registry.of("id-of-v1").doubt is Doubt.FLAGGED
+    assert order(situation, Judge(situation.at, "ann", "v1", False)) == (True, "v1 is cleared")
+    assert situation.state.registry.stable("id-of-v1")
+
+
+def test_closing_an_incident_by_hand() -> None:
+    """The wrong incident closed."""
+    situation = asked()
+    name = situation.incident.id
+    assert order(situation, Close(situation.at, "ann", "another", "x")) == (
+        False,
+        f"no open incident is called 'another'; open is {name}",
+    )
+    assert order(situation, Close(situation.at, "ann", name, "false alarm")) == (True, f"{name} is closed")
+    assert (situation.phase, situation.state.request) == (None, None)
+    assert order(situation, Close(situation.at, "ann", name, "x"))[1].endswith("none is open")
+
+
+# The way back
+
+
+RESTORE = Restore(
+    (
+        RestoreNeed("native.error_rate < 1%", a_comparison("native.error_rate < 1%")),
+        RestoreNeed("root cause identified"),
+    ),
+    (RampStep("reduced", 120), RampStep("normal", 60)),
+)
+
+
+def test_the_way_back_needs_its_prerequisites_and_goes_rung_by_rung() -> None:
+    """A restore into a service that is still on fire."""
+    situation = a_situation(a_service(restore=RESTORE))
+    situation.until(Phase.VALIDATING, BAD)
+    situation.tick(BAD)
+    refused = order(situation, RestoreOrder(situation.at, "ann", ("root cause identified",)))
+    assert refused[1].splitlines()[1] == "NOT MET: native.error_rate < 1% (it is not so)"
+    situation.run(150)
+    assert "NOT MET: root cause" in order(situation, RestoreOrder(situation.at, "ann"))[1]
+    accepted, text = order(situation, RestoreOrder(situation.at, "ann", ("Root  cause identified",)))
+    assert accepted
+    assert text.endswith("restoring: reduced for 2m, then normal for 1m")
+    assert (situation.phase, situation.rung) == (Phase.RAMPING, "reduced")
+    situation.until(None)
+    assert situation.rungs == ["emergency", "reduced", "normal"]
+    assert situation.closed[0].timeline[-1].text == "resolved: restored by ann"
+
+
+def test_where_data_cannot_exist_a_named_person_attests() -> None:
+    """Native has no traffic, so its error rate cannot be known."""
+    need = RestoreNeed("native.error_rate < 1%", a_comparison("native.error_rate < 1%"))
+    situation = a_situation(a_service(restore=Restore((need,))), rung="emergency")
+    situation.run(300, {"native.error_rate": None})
+    assert "no data; --attest" in order(situation, RestoreOrder(situation.at, "ann"))[1]
+    assert order(situation, RestoreOrder(situation.at, "ann", (need.text,)))[0]
+    situation.tick()
+    assert (situation.rung, situation.phase) == ("normal", None)
+    assert order(situation, RestoreOrder(situation.at, "ann", (need.text,)))[1].startswith("nothing to restore")
+    fresh = Situation(a_service(restore=Restore((need,))), situation.state)
+    assert "no data" in order(fresh, RestoreOrder(fresh.at, "ann"))[1]
+
+
+def test_only_time_with_every_rule_clear_counts_and_a_breach_ends_the_ramp() -> None:
+    """Up to normal though a notice stands, or nobody could look."""
+    situation = a_situation(a_service(restore=Restore((), RESTORE.ramp)), rung="disabled")
+    order(situation, RestoreOrder(situation.at, "ann"))
+    situation.run(300, {"native.error_rate": None})
+    assert situation.rung == "reduced"
+    situation.run(330, MILD)
+    assert situation.incident.ramp is None
+    assert situation.rungs == ["reduced", "disabled"]
+
+
+def test_a_ramp_step_that_does_not_get_through_is_tried_again_or_ends() -> None:
+    """A way back that hangs half way."""
+    situation = a_situation(a_service(restore=Restore((), RESTORE.ramp)), rung="disabled", levers=None)
+    order(situation, RestoreOrder(situation.at, "ann"))
+    situation.end_lever(situation.pulled[-1], Outcome.FAILED)
+    situation.run(30)
+    assert situation.rungs == ["reduced", "reduced"]
+    situation.end_lever(situation.pulled[-1], Outcome.FOREIGN)
+    assert situation.phase is Phase.WATCHING
+
+
+def test_a_rollback_service_is_restored_by_deploying_something_else() -> None:
+    """notaus never redeploys what it rolled back."""
+    situation = a_situation(live="v2")
+    assert order(situation, RestoreOrder(situation.at, "ann")) == (False, "nothing to restore: no incident is open")
+    situation.until(Phase.VALIDATING, SPIKE)
+    situation.tick()
+    assert order(situation, RestoreOrder(situation.at, "ann")) == (True, "the incident is closed")
+    other = a_situation(live="v2")
+    other.until(Phase.VALIDATING, SPIKE)
+    other.deploy("v2")
+    other.tick()
+    assert order(other, RestoreOrder(other.at, "ann")) == (False, "the version that was rolled back from is live")
+
+
+def test_a_ladder_without_drains_or_share_asks_nobody_about_cohorts() -> None:
+    """A worker with one cohort has nobody to shift traffic to."""
+    situation = a_situation(a_service(ladder=a_kv_ladder(drains={}, share=None)))
+    situation.run(240, {"native.error_rate": 0.05, "proxy.error_rate": 0.2})
+    assert situation.rungs == ["emergency"]

@@ -1,0 +1,309 @@
+"""The watch: notices without an incident, blindness, learning, and the end of an incident."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from notaus.core.effect import Outcome
+from notaus.core.event import Reconfigured, Trigger
+from notaus.core.fleet import halt, keep_from, missing_before
+from notaus.core.incident import Phase
+from notaus.core.page import Status
+from notaus.core.rule import NoData, Severity
+from notaus.core.service import Mode
+from tests.builders import (
+    KV_RULES,
+    T0,
+    a_rollback_service,
+    a_rule,
+    a_service,
+    a_situation,
+)
+
+BAD = {"native.error_rate": 0.05}
+MILD = {"native.error_rate": 0.02}
+SPIKE = {"edge.error_rate": 0.2}
+
+
+def test_investigate_is_a_notice_and_over_when_it_clears() -> None:
+    """A rule that only tells people, or tells them every 15 seconds."""
+    situation = a_situation()
+    situation.run(3000, {"native.latency_p90": 700, "proxy.latency_p90": 700})
+    assert situation.notices() == ["pix: investigate: slow"]
+    situation.run(1500, {"native.latency_p90": 700, "proxy.latency_p90": 700})
+    assert situation.notices() == ["pix: investigate: slow"] * 2
+    situation.run(150)
+    assert situation.said[-1].status is Status.RESOLVED
+    assert situation.phase is None
+
+
+def test_investigate_is_an_update_of_the_page_in_an_open_incident() -> None:
+    """Two threads about one trouble."""
+    situation = a_situation()
+    situation.until(Phase.VALIDATING, MILD)
+    situation.run(660, {"native.latency_p90": 700, "proxy.latency_p90": 700})
+    assert situation.told("investigate: slow").incident == situation.incident.id
+
+
+def test_flapping_is_told_once_an_hour_and_never_acts() -> None:
+    """Short breaches again and again, never for long enough (spec 5, 18)."""
+    situation = a_situation()
+    for _ in range(6):
+        situation.run(150, BAD)
+        situation.run(15)
+    assert situation.notices().count("pix: flapping: errors high") == 1
+    assert situation.pulled == []
+    situation.run(900)
+    assert situation.heard("over: flapping: errors high")
+
+
+def test_what_ended_while_nobody_could_look_is_told_as_missed() -> None:
+    """A breach during an outage of the analytics API would be lost."""
+    situation = a_situation()
+    situation.tick()
+    history, poll = situation.history, None
+    readings: dict[str, list[object]] = {}
+    for i in range(40):
+        situation.at += 15
+        poll = situation.poll(BAD if i < 20 else {})
+        for name, samples in poll.readings.items():
+            readings.setdefault(name, []).extend(samples)
+    assert poll is not None
+    situation.take(replace(poll, readings={n: tuple(s) for n, s in readings.items()}))  # type: ignore[arg-type]
+    assert history is not situation.history
+    assert "pix: missed: errors high" in situation.notices()
+    assert situation.pulled == []
+    situation.run(30)
+    assert situation.heard("over: missed: errors high")
+
+
+def test_a_rule_that_cannot_be_evaluated_is_told_and_becomes_critical() -> None:
+    """A silent daemon."""
+    situation = a_situation(pending=frozenset())
+    situation.pending = frozenset({"native.error_rate"})
+    situation.run(300)
+    assert situation.notices() == []
+    situation.run(60)
+    blind = situation.told("blind: reads fail")
+    assert (blind.severity, blind.lines[-1]) == (Severity.WARNING, "a 500")
+    situation.run(660)
+    assert situation.told("blind: reads fail").severity is Severity.CRITICAL
+    situation.pending = frozenset()
+    situation.tick()
+    assert situation.heard("over: blind: reads fail")
+    assert situation.pulled == []
+
+
+def test_traffic_that_is_gone_is_blindness_and_a_cohort_without_traffic_by_our_doing_is_not() -> None:
+    """Spec 3, 18: at least 5 requests a window an hour ago."""
+    situation = a_situation()
+    situation.run(2100)
+    situation.run(420, {"native.error_rate": None})
+    assert situation.heard("blind: traffic is gone")
+    disabled = a_situation(rung="disabled")
+    disabled.run(2100)
+    disabled.run(420, {"native.error_rate": None})
+    assert disabled.said == []
+    never = a_situation()
+    never.run(900, {"native.error_rate": None})
+    assert never.said == []
+
+
+def test_on_blind_steps_once_per_stretch_of_blindness() -> None:
+    """The only step that missing data may cause, and not at every tick."""
+    rule = a_rule("native.error_rate > 3%", 180, "emergency", name="errors high", on_blind="disabled")
+    situation = a_situation(a_service(rules=(rule,)), levers=None)
+    situation.pending = frozenset({"native.error_rate"})
+    situation.run(420)
+    assert situation.rungs == ["disabled"]
+    situation.end_lever(situation.pulled[0], Outcome.REFUSED)
+    situation.run(120)
+    assert situation.rungs == ["disabled"]
+    situation.pending = frozenset()
+    situation.run(60)
+    situation.pending = frozenset({"native.error_rate"})
+    situation.run(420)
+    assert situation.rungs == ["disabled", "disabled"]
+
+
+def test_one_hold_of_m_of_n_acts_once_however_long_it_flickers() -> None:
+    """Under a new name at each tick, the same hold would step again after the verdict."""
+    rule = a_rule("native.error_rate > 3%", 60, "reduced", name="r", hold_within=120)
+    situation = a_situation(a_service(rules=(rule,)))
+    starts = set()
+    for i in range(200):
+        situation.tick(BAD if i % 3 else {})
+        hold = (situation.last.holds or {})["r"]  # type: ignore[union-attr]
+        starts |= {hold.standing.start} if hold.standing else set()
+    assert len(starts) == 1
+    assert situation.rungs == ["reduced"]
+
+
+def test_an_ignored_gap_at_the_edge_of_memory_keeps_the_holds_name() -> None:
+    """The start of a long run slides out of what is at hand."""
+    rule = a_rule("native.error_rate > 3%", 60, "emergency", name="r", no_data=NoData.IGNORE)
+    situation = a_situation(a_service(rules=(rule,)))
+    starts = set()
+    for i in range(420):
+        situation.tick(BAD if i % 3 else {"native.error_rate": None})
+        hold = (situation.last.holds or {})["r"]  # type: ignore[union-attr]
+        starts |= {hold.standing.start} if hold.standing else set()
+    assert len(starts) == 1
+
+
+def test_a_key_that_cannot_be_read_for_minutes_is_told() -> None:
+    """Blind to what is in force."""
+    situation = a_situation(unread=None)
+    situation.unread = "a 500"
+    situation.run(285)
+    assert situation.said == []
+    situation.run(30)
+    assert situation.told("what is in force cannot be read").severity is Severity.WARNING
+    situation.run(615)
+    assert situation.told("what is in force cannot be read").severity is Severity.CRITICAL
+    situation.unread = None
+    situation.tick()
+    assert situation.said[-1].status is Status.RESOLVED
+
+
+def test_a_rollback_without_known_deployments_waits_and_pages() -> None:
+    """No target is no reason for silence."""
+    situation = a_situation(a_rollback_service(), unread="a 500")
+    situation.run(240, SPIKE)
+    assert situation.told("the deployments are not known: a 500").severity is Severity.CRITICAL
+
+
+def test_the_baseline_learns_outside_breaches_and_incidents_only() -> None:
+    """Trouble learned as usual excuses the next trouble."""
+    situation = a_situation(a_service(baselines=None))
+    situation.run(2400)
+    windows = situation.state.baselines["native.error_rate"].total.windows
+    assert 35 <= windows <= 45
+    assert "native.latency_p90" not in situation.state.baselines
+    situation.run(420, BAD)
+    situation.run(2400)
+    total = situation.state.baselines["native.error_rate"].total
+    assert total.of / total.among < 0.0031
+
+
+def test_the_history_before_a_deployment_is_kept_until_it_is_known() -> None:
+    """`new_since_deploy` needs what was so before."""
+    situation = a_situation(live="v2")
+    service, state = situation.service, situation.state
+    assert state.before_end == T0 - 900
+    assert missing_before(service, state) == frozenset()
+    unknown = replace(state, before={})
+    assert "edge.error_rate" in missing_before(service, unknown)
+    assert keep_from(service, unknown, T0 + 90000) == T0 - 900 - 600
+    assert keep_from(service, state, T0) == T0 - service.lookback
+
+
+def test_pre_existing_trouble_is_told_and_rolls_nothing_back() -> None:
+    """A rollback to a version younger than the trouble."""
+    situation = a_situation(live="v2")
+    average = situation.state.before["edge.error_rate"]
+    for share, said in ((2, "pre-existing"), (11, "but less")):
+        other = a_situation(live="v2")
+        was = replace(average, mean=average.mean * 0 + share, of=average.among and average.among * share / 100)
+        was = replace(was, mean=(was.of or 0) / (was.among or 1))  # type: ignore[arg-type]
+        was = replace(
+            was, mean=was.mean if share == 11 else was.mean * 10, of=(was.of or 0) * (10 if share == 2 else 1)
+        )
+        other.state = replace(other.state, before={**other.state.before, "edge.error_rate": was})
+        other.run(240, SPIKE)
+        assert other.pulled == []
+        assert other.heard(said)
+
+
+def test_before_unknown_asks_and_too_old_a_deployment_is_not_to_blame() -> None:
+    """Spec 7."""
+    situation = a_situation(live="v2")
+    situation.state = replace(situation.state, before={}, before_end=T0 - 900)
+    situation.history = replace(situation.history, series={})
+    situation.run(240, SPIKE)
+    assert situation.state.request is not None
+    assert "is not known" in situation.state.request.reason
+    old = a_situation(live="v2")
+    old.run(1800)
+    old.run(240, SPIKE)
+    assert old.pulled == []
+    assert old.heard("more than 30m after the deployment")
+
+
+def test_evidence_for_a_rollback_is_cut_at_the_deployment() -> None:
+    """Samples of the version before would speak for, or against, the one judged."""
+    situation = a_situation(live="v1")
+    situation.deploy("v2")
+    situation.run(240, SPIKE)
+    assert "of 20000 requests failed" in situation.incident.facts["evidence"]
+
+
+def test_an_incident_that_only_paged_closes_after_half_an_hour_clear() -> None:
+    """Incidents that nobody closes."""
+    situation = a_situation(live="v1")
+    situation.run(180, SPIKE)
+    assert situation.phase is Phase.WATCHING
+    assert situation.heard("is itself known-stable")
+    start = situation.at
+    situation.until(None)
+    assert 1800 <= situation.at - start <= 1830
+    assert situation.closed[0].closed_at == situation.at
+
+
+def test_an_incident_closes_when_a_later_version_has_become_known_stable() -> None:
+    """Spec 12."""
+    situation = a_situation(live="v2")
+    situation.until(Phase.VALIDATING, SPIKE)
+    situation.run(420)
+    situation.deploy("v3")
+    situation.until(None, within=4000)
+    assert situation.heard("v3 has become known-stable")
+
+
+def test_a_condition_across_deployments_blames_none_of_them() -> None:
+    """Spec 7: pages critical."""
+    situation = a_situation(live="v1")
+    for tag in ("v2", "v3", "v4"):
+        situation.run(75, SPIKE)
+        situation.deploy(tag)
+    situation.run(90, SPIKE)
+    assert situation.told("no single deployment is to blame").severity is Severity.CRITICAL
+
+
+def test_a_changed_rule_counts_samples_afresh_and_a_shadow_incident_ends_when_the_service_acts() -> None:
+    """A hold counts only samples since the rule came into force."""
+    situation = a_situation(a_service(mode=Mode.OBSERVE))
+    situation.until(Phase.VALIDATING, MILD)
+    situation.service = replace(situation.service, mode=Mode.ACT)
+    situation.take(Reconfigured(situation.at, "new", tuple(r.name for r in KV_RULES)))
+    assert (situation.phase, situation.state.config) == (None, "new")
+    situation.run(285, MILD)
+    assert situation.pulled == []
+    situation.run(45, MILD)
+    assert situation.rungs == ["reduced"]
+
+
+def test_resting_rules_are_left_alone() -> None:
+    """A source that is not there yet makes nobody blind, and nothing act."""
+    situation = a_situation(resting=frozenset(r.name for r in KV_RULES))
+    situation.run(900, BAD)
+    assert (situation.said, situation.pulled) == ([], [])
+
+
+def test_a_service_whose_assertion_failed_stops_acting_and_says_so() -> None:
+    """It must neither act on nonsense nor be silent."""
+    situation = a_situation()
+    stopped = halt(situation.service, situation.state, situation.history, situation.at, "it cannot be")
+    situation.state = stopped.state
+    assert stopped.effects
+    assert stopped.state.incident is not None
+    situation.run(600, BAD)
+    assert situation.pulled == []
+
+
+def test_a_trigger_of_an_incident_that_only_told_does_not_keep_it_open() -> None:
+    """A report has no samples that could clear."""
+    situation = a_situation(rung="emergency")
+    situation.take(Trigger(situation.at, "ann", "database errors", "seen"))
+    assert situation.phase is Phase.WATCHING
+    situation.until(None)

@@ -1,0 +1,102 @@
+"""The journal of a run: in memory and quick for most seeds, the real one for some; with writes that fail and crash."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+from notaus.core.sample import Sample
+from notaus.errors import JournalFailed
+from notaus.journal import Lease, LeaseLost, Record
+
+
+class MemoryJournal:
+    """What the daemon uses of the journal, without a database. The journal's own tests compare nothing with it."""
+
+    def __init__(self) -> None:
+        self.states: dict[str, str] = {}
+        self.kept: dict[tuple[str, str], dict[int, Sample]] = {}
+        self.leases: dict[str, tuple[str, int, float]] = {}
+        self.events = 0
+
+    def write(self, record: Record, lease: Lease | None = None) -> int:
+        if lease is not None and self.leases.get(lease.account, ("", 0, 0.0))[:2] != (lease.owner, lease.fence):
+            raise LeaseLost(f"the lease of account {lease.account} is no longer held by {lease.owner}")
+        if record.state is not None:
+            self.states[record.service] = json.dumps(record.state, separators=(",", ":"))
+        for signal, samples in record.readings.items():
+            self.kept.setdefault((record.service, signal), {}).update({s.at: s for s in samples})
+        self.events += 1
+        return self.events
+
+    def keep_config(self, hash: str, text: str, at: int) -> None:
+        """Not needed."""
+
+    def prune(self, before: int, batch: int = 2000) -> int:
+        return 0
+
+    def state(self, service: str) -> Any:
+        return json.loads(self.states[service]) if service in self.states else None
+
+    def samples(self, service: str, signal: str, since: int = 0) -> tuple[Sample, ...]:
+        kept = self.kept.get((service, signal), {})
+        return tuple(kept[at] for at in sorted(kept) if at >= since)
+
+    def acquire(self, account: str, owner: str, now: float, ttl: float = 15.0) -> Lease | None:
+        held = self.leases.get(account)
+        if held is not None and held[0] != owner and held[2] > now:
+            return None
+        fence = (held[1] if held is not None else 0) + 1
+        self.leases[account] = (owner, fence, now + ttl)
+        return Lease(account, owner, fence, now + ttl, ttl)
+
+    def renew(self, lease: Lease, now: float) -> Lease:
+        if self.leases.get(lease.account, ("", 0, 0.0))[:2] != (lease.owner, lease.fence):
+            raise LeaseLost(f"the lease of account {lease.account} is no longer held by {lease.owner}")
+        self.leases[lease.account] = (lease.owner, lease.fence, now + lease.ttl)
+        return replace(lease, expires_at=now + lease.ttl)
+
+    def release(self, lease: Lease) -> None:
+        held = self.leases.get(lease.account)
+        if held is not None and held[:2] == (lease.owner, lease.fence):
+            self.leases[lease.account] = (held[0], held[1], 0.0)
+
+    def holder(self, account: str, now: float) -> Lease | None:
+        held = self.leases.get(account)
+        return Lease(account, held[0], held[1], held[2]) if held is not None and held[2] > now else None
+
+    def close(self) -> None:
+        """Nothing to let go of."""
+
+
+class TroubledJournal:
+    """One daemon's way to the journal: it fails while the plan says so, and is a place to crash at."""
+
+    def __init__(
+        self, journal: Any, failing: Callable[[], bool], reached: Callable[[str], bool], written: Callable[[Record], None]
+    ) -> None:
+        self._journal, self._failing, self._reached, self._written = journal, failing, reached, written
+
+    def __getattr__(self, name: str) -> Any:
+        found = getattr(self._journal, name)
+        if name not in ("write", "acquire", "renew", "state", "samples", "keep_config", "release"):
+            return found
+
+        def call(*given: Any, **named: Any) -> Any:
+            if self._failing():
+                raise JournalFailed("the disk is full: make room (simulation)")
+            return found(*given, **named)
+
+        return call
+
+    def write(self, record: Record, lease: Lease | None = None) -> int:
+        if self._failing():
+            raise JournalFailed("the disk is full: make room (simulation)")
+        if self._reached("before write"):
+            raise JournalFailed("the daemon dies here (simulation)")
+        number = self._journal.write(record, lease)
+        self._written(record)
+        self._reached("after write")
+        return int(number)

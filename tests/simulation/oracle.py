@@ -1,0 +1,270 @@
+"""A slow and obvious second opinion: what the samples say of a rule, worked out from spec 2 to 5 and nothing of the core's."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from fractions import Fraction
+
+from notaus.core.baseline import Baseline
+from notaus.core.incident import Step
+from notaus.core.ladder import DeploymentLever
+from notaus.core.rule import INVESTIGATE, Comparison, Rule
+from notaus.core.service import Service
+from notaus.core.signal import Shape
+from notaus.core.state import State
+from tests.simulation.record import Ledger
+
+FRESH = 60
+YEAR = 31_557_600.0
+
+
+def is_true(comparison: Comparison, ledger: Ledger, at: int) -> bool | None:
+    """One comparison at a grid time; None where it is not known."""
+    sample = ledger.at(comparison.signal, at)
+    if sample is None or sample.value is None:
+        return None
+    bound: Fraction = comparison.bound.constant
+    if comparison.bound.other is not None:
+        other = ledger.at(comparison.bound.other, at)
+        if other is None or other.value is None:
+            return None
+        bound = other.value * comparison.bound.factor + comparison.bound.constant
+    match str(comparison.op):
+        case ">":
+            return sample.value > bound
+        case ">=":
+            return sample.value >= bound
+        case "<":
+            return sample.value < bound
+        case _:
+            return sample.value <= bound
+
+
+def holds_at(rule: Rule, ledger: Ledger, at: int) -> bool | None:
+    """The rule's condition at a grid time."""
+    answers = [is_true(comparison, ledger, at) for comparison in rule.when]
+    if False in answers:
+        return False
+    return None if None in answers else True
+
+
+@dataclass(frozen=True, slots=True)
+class Opinion:
+    """Whether a rule stands breached, and if not, why not."""
+
+    breached: bool
+    reason: str
+    start: int = 0
+    end: int = 0
+
+
+def rolls_back(service: Service, rule: Rule) -> bool:
+    return isinstance(service.ladder.lever, DeploymentLever) and rule.then != INVESTIGATE
+
+
+def counted_from(service: Service, state: State, rule: Rule) -> int:
+    """Since when samples of the rule count: it is in force, and speaks of the live deployment alone."""
+    since = state.rules[rule.name].since if rule.name in state.rules else 0
+    if rolls_back(service, rule) and state.view is not None and state.view.live is not None:
+        window = max(service.signals[name].window for name in rule.signals)
+        since = max(since, state.view.live.created + window)
+    return since
+
+
+def breached(service: Service, state: State, rule: Rule, ledger: Ledger, tick: int) -> Opinion:
+    """Whether `rule` has held for its whole `for` up to the newest settled sample at `tick`, and still does."""
+    settle = max(service.signals[name].settle for name in rule.signals)
+    since = counted_from(service, state, rule)
+    newest = (tick - settle) // service.step * service.step
+    while newest >= since and holds_at(rule, ledger, newest) is None:
+        if all(ledger.at(name, newest) is not None for name in rule.signals):
+            return Opinion(False, f"unknown at {newest}")
+        newest -= service.step
+    if newest < since:
+        return Opinion(False, "nothing is known since it came into force")
+    if tick - newest > settle + FRESH:
+        return Opinion(False, f"the newest sample is {tick - newest} s old")
+    if holds_at(rule, ledger, newest) is not True:
+        return Opinion(False, f"not true at {newest}")
+    start = newest
+    while start - service.step >= since and holds_at(rule, ledger, start - service.step) is True:
+        start -= service.step
+    if newest - start < rule.hold:
+        return Opinion(False, f"true for {newest - start} s only, of {rule.hold} s", start, newest)
+    return Opinion(True, "", start, newest)
+
+
+def evident(service: Service, state: State, rule: Rule, ledger: Ledger, opinion: Opinion, since: int) -> bool:
+    """The gate of spec 4, by direct sums."""
+    baselines = service.baselines if service.baselines is not None else state.baselines
+    return all(_evident(service, baselines, rule, c, ledger, opinion, since) for c in rule.when)
+
+
+def _evident(
+    service: Service,
+    baselines: object,
+    rule: Rule,
+    comparison: Comparison,
+    ledger: Ledger,
+    opinion: Opinion,
+    since: int,
+) -> bool:
+    signal = service.signals[comparison.signal]
+    if rule.false_actions is None or signal.shape not in (Shape.RATE, Shape.QUANTILE):
+        return True
+    if signal.shape is Shape.QUANTILE:
+        return all(
+            _requests(ledger, name, opinion, service.signals[name].window) >= rule.min_requests
+            for name in comparison.signals
+        )
+    begin = _episode(service, rule, ledger, opinion, since)
+    of = among = 0.0
+    at, first = opinion.end, True
+    while first or at - signal.window >= begin:
+        sample = ledger.at(comparison.signal, at)
+        if sample is not None and sample.of is not None and sample.among:
+            share = 1.0 if sample.effective is None else float(sample.effective / sample.among)
+            of, among = of + float(sample.of) * share, among + float(sample.among) * share
+        at, first = at - signal.window, False
+    bound = float(comparison.bound.constant)
+    usual = baselines.get(comparison.signal, Baseline()).total  # type: ignore[attr-defined]
+    bad, n = usual.of, usual.among
+    if str(comparison.op).startswith("<"):
+        of, bound, bad = among - of, 1 - bound, usual.among - usual.of
+    if n < 1000:
+        return _wilson(of, among)[0] > bound
+    squares = usual.squares if not str(comparison.op).startswith("<") else usual.squares - 2 * usual.of + usual.among
+    phi = _phi(bad, n, squares, usual.windows)
+    p = min(_wilson(bad, n)[1], bound)
+    chance = _tail(round(of), round(among), p, phi)
+    duration = max(rule.hold, signal.window)
+    return chance < float(rule.false_actions) * duration / YEAR * (1 + 1e-6)
+
+
+def _requests(ledger: Ledger, name: str, opinion: Opinion, window: int) -> float:
+    total, at = 0.0, opinion.end
+    while at == opinion.end or at - window >= opinion.start:
+        sample = ledger.at(name, at)
+        if sample is not None and sample.among is not None:
+            total += float(sample.among if sample.effective is None else sample.effective)
+        at -= window
+    return total
+
+
+def _episode(service: Service, rule: Rule, ledger: Ledger, opinion: Opinion, since: int) -> int:
+    """The longest stretch up to the newest sample, true at more than half of the known samples; the hold at least."""
+    longest = max(1800, rule.hold)
+    best = max(opinion.start, opinion.end - longest)
+    for begin in range(opinion.end, max(since, opinion.end - longest) - 1, -service.step):
+        answers = [holds_at(rule, ledger, at) for at in range(begin, opinion.end + 1, service.step)]
+        if answers.count(True) > answers.count(False):
+            best = min(best, begin)
+    return best
+
+
+def _wilson(of: float, among: float) -> tuple[float, float]:
+    if among <= 0:
+        return 0.0, 1.0
+    z, p = 1.959963984540054, of / among
+    middle = (p + z * z / (2 * among)) / (1 + z * z / among)
+    half = z / (1 + z * z / among) * math.sqrt(p * (1 - p) / among + z * z / (4 * among**2))
+    return max(0.0, middle - half), min(1.0, middle + half)
+
+
+def _phi(of: float, among: float, squares: float, windows: int) -> float:
+    if windows < 2:
+        return 1.0
+    p = of / among
+    if not 0 < p < 1:
+        return 1.0
+    pearson = (squares - 2 * p * of + p * p * among) / (p * (1 - p))
+    return max(1.0, pearson / (windows - 1))
+
+
+def _tail(of: int, among: int, p: float, phi: float) -> float:
+    """P(X >= of) by adding up the whole mass below and above."""
+    if of <= 0:
+        return 1.0
+    if p <= 0 or among <= 0:
+        return 0.0
+    return min(1.0, sum(_masses(of, among, p, phi)))
+
+
+def _masses(of: int, among: int, p: float, phi: float) -> Iterator[float]:
+    if phi <= 1.05:
+        for k in range(of, min(among, of + 20_000) + 1):
+            yield math.exp(
+                math.lgamma(among + 1) - math.lgamma(k + 1) - math.lgamma(among - k + 1)
+                + k * math.log(p) + (among - k) * math.log1p(-p)
+            )  # fmt: skip
+        return
+    size = among * p / (phi - 1)
+    for k in range(of, of + 20_000):
+        yield math.exp(
+            math.lgamma(k + size) - math.lgamma(k + 1) - math.lgamma(size) - size * math.log(phi) + k * math.log(1 - 1 / phi)
+        )
+
+
+def did_not_help(service: Service, step: Step, ledger: Ledger, tick: int) -> bool:
+    """Whether a triggering rule was known true at each known sample of the last `resolve_for`, half of them known."""
+    due = step.action + service.propagation + service.validate
+    ends = [due, *range(tick // service.step * service.step, due - 1, -service.step)]
+    return any(_standing(service, step, name, ledger, end, tick) for end in ends for name in step.rules)
+
+
+def _standing(service: Service, step: Step, name: str, ledger: Ledger, end: int, tick: int) -> bool:
+    if not service.has_rule(name) or service.rule(name).trigger:
+        return False
+    rule = service.rule(name)
+    window = max(service.signals[s].window for s in rule.signals)
+    settle = max(service.signals[s].settle for s in rule.signals)
+    first = max(end - rule.resolve_for, step.action + service.propagation + window)
+    times = [at for at in range(first, end + 1) if at % service.step == 0 and at <= tick - settle]
+    cohort = service.ladder.drains.get(step.rung)
+    if cohort is not None and service.signals[rule.when[0].signal].cohort == cohort:
+        return bool(times) and _drained_standing(service, rule, cohort, ledger, times)
+    answers = [holds_at(rule, ledger, at) for at in times]
+    return True in answers and False not in answers and answers.count(True) * 2 >= len(answers)
+
+
+def _drained_standing(service: Service, rule: Rule, cohort: str, ledger: Ledger, times: list[int]) -> bool:
+    name = service.ladder.share.signal if service.ladder.share is not None else f"{cohort}.share"
+    share = ledger.at(name, times[-1])
+    if share is not None and share.value is not None and share.value >= Fraction(1, 100):
+        return True
+    for comparison in rule.when:
+        other = comparison.signal.replace(f"{cohort}.", "proxy.", 1)
+        if comparison.bound.other is None and other in service.signals:
+            from dataclasses import replace
+
+            answers = [is_true(replace(comparison, signal=other), ledger, at) for at in times]
+            if True in answers and False not in answers:
+                return True
+    return False
+
+
+def helped(service: Service, step: Step, ledger: Ledger, tick: int) -> bool:
+    """Whether every triggering rule that still has data was known false at each sample of some last `resolve_for`."""
+    due = step.action + service.propagation + service.validate
+    return any(
+        all(_clear(service, step, name, ledger, end) for name in step.rules)
+        for end in range(due // service.step * service.step, tick + 1, service.step)
+    )
+
+
+def _clear(service: Service, step: Step, name: str, ledger: Ledger, end: int) -> bool:
+    if not service.has_rule(name) or service.rule(name).trigger:
+        return True
+    rule = service.rule(name)
+    rung = service.ladder.rung(step.rung)
+    idle = rung.fields.get("canary_percent") == 0
+    for at in range(-(-(end - rule.resolve_for) // service.step) * service.step, end + 1, service.step):
+        answer = holds_at(rule, ledger, at)
+        about_native = service.signals[rule.when[0].signal].cohort == "native"
+        if answer is True and not (idle and about_native):
+            return False
+        if answer is None and not (idle and about_native):
+            return False
+    return True

@@ -1,0 +1,340 @@
+"""The daemon as a whole, on virtual time against the in-process sandbox: real sources, real levers, real journal."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from pydantic import SecretStr
+
+from notaus import config
+from notaus.app import App, web_token
+from notaus.backtest.runner import _Bells
+from notaus.backtest.virtual_time import run
+from notaus.clock import SystemClock
+from notaus.config import Configuration
+from notaus.config.settings import Channels
+from notaus.core.event import Reply, SetRung
+from notaus.core.sample import Sample
+from notaus.core.service import Service
+from notaus.errors import ConfigurationError, JournalFailed, NotausError
+from notaus.journal import Journal, Record
+from notaus.sandbox import Sandbox
+from notaus.sandbox.box import Lags
+
+CONFIG = Path(__file__).parents[1] / "config"
+START = 1_790_000_100
+
+
+class Bells(_Bells):
+    """Every bell rings on virtual time, polls too."""
+
+    def every(self, seconds: float, ring: Callable[[], None], name: str) -> None:
+        if name in self.rings:
+            return
+        self.rings[name] = ring
+        self.tasks.append(asyncio.create_task(_ringing(seconds, ring)))
+
+
+async def _ringing(seconds: float, ring: Callable[[], None]) -> None:
+    loop = asyncio.get_running_loop()
+    while True:
+        await asyncio.sleep(seconds - loop.time() % seconds)
+        ring()
+
+
+class House:
+    """A sandbox and the daemons in it."""
+
+    def __init__(self, *services: str, traffic: bool = False) -> None:
+        self.loop = asyncio.get_running_loop()
+        self.box = Sandbox(self.now, lags=Lags((0.0, 0.0), 0.0), traffic=traffic, history_seconds=5400)
+        self.journal = Journal.open("sqlite://")
+        self.services = services or ("pix-immo",)
+        self.configuration = self.configured()
+        self.apps: list[App] = []
+
+    def now(self) -> float:
+        return START + self.loop.time()
+
+    def configured(self, change: Callable[[Service], Service] = lambda service: service) -> Configuration:
+        environ = {
+            "CLOUDFLARE_ACCOUNT_ID": self.box.account.id,
+            "PIX_KV_NAMESPACE": self.box.kv_namespace,
+            "BOOKSTRACK_ZONE": self.box.zone,
+            "PIX_DATABASE_URL": "postgresql://nowhere/",
+        }
+        found = config.load(CONFIG, environ, lenient=True)
+        services = tuple(change(s) for s in found.services if s.name in self.services)
+        cloudflare = replace(found.settings.cloudflare, token=SecretStr(self.box.token))
+        return replace(
+            found,
+            settings=replace(found.settings, cloudflare=cloudflare, channels=Channels()),
+            services=services,
+            entries=tuple(e for e in found.entries if e.service in self.services),
+        )
+
+    async def app(self, wrong_by: float = 0.0, **more: Any) -> App:
+        """A daemon on a machine whose wall clock is wrong by so much, started."""
+        app = App(
+            self.configuration,
+            more.pop("journal", self.journal),
+            clock=SystemClock(wall=lambda: self.now() + wrong_by, monotonic=self.loop.time),
+            http=httpx.AsyncClient(transport=self.box.transport(), timeout=10.0),
+            bells=Bells(),
+            owner=f"replica-{len(self.apps)}",
+            **more,
+        )
+        self.apps.append(app)
+        await app.start()
+        return app
+
+    async def close(self) -> None:
+        for app in self.apps:
+            await app.crash()
+
+
+def in_a_house(*services: str, traffic: bool = False) -> Any:
+    """Run a test with a House, on virtual time."""
+
+    def decorate(test: Callable[[House], Coroutine[Any, Any, None]]) -> Callable[[], None]:
+        async def main(_: Any) -> None:
+            house = House(*services, traffic=traffic)
+            try:
+                await test(house)
+            finally:
+                await house.close()
+
+        def wrapper() -> None:
+            run(main)
+
+        wrapper.__doc__, wrapper.__name__ = test.__doc__, test.__name__
+        return wrapper
+
+    return decorate
+
+
+def requests(house: House) -> list[str]:
+    return [f"{r.method} {r.path}" for r in house.box.journal.requests if "client/v4" in r.path]
+
+
+@in_a_house(traffic=True)
+async def test_at_rest_it_makes_ten_requests_a_minute_at_the_most(house: House) -> None:
+    """The budgets are shared with the rest of the team's tools."""
+    app = await house.app()
+    await asyncio.sleep(120)
+    house.box.journal.requests.clear()
+    before = app.engine.guarded["pix-immo"].state.tick
+    await asyncio.sleep(600)
+    made = requests(house)
+    assert 0 < len(made) <= 100, made[:20]
+    state = app.engine.guarded["pix-immo"].state
+    assert state.tick - before == 600  # and yet no tick was left out
+    assert state.incident is None
+    assert app.metrics.render().count(b"notaus_rule_blind{") == 7
+    newest = app.engine.guarded["pix-immo"].history.newest("native.error_rate")
+    assert newest is not None
+    assert newest.known
+
+
+@in_a_house("pix-immo", "bookstrack")
+async def test_wrong_by_an_hour_the_machine_still_names_cloudflares_ticks(house: House) -> None:
+    """Leases, ticks and records would be of another hour, and after the next restart of this one."""
+    app = await house.app(wrong_by=3600)
+    await asyncio.sleep(31)
+    assert app.engine.guarded["pix-immo"].state.tick == START + 30
+    assert all(abs(event.at - house.now()) < 40 for event in house.journal.events())
+    await app.crash()
+    house.journal.release(app.leadership.leases[house.box.account.id])
+    again = await house.app(wrong_by=-3600)
+    await asyncio.sleep(31)
+    assert again.engine.guarded["pix-immo"].state.tick == START + 60
+    assert b"notaus_clock_skew_seconds 36" in again.metrics.render()
+
+
+@in_a_house()
+async def test_a_start_without_network_names_its_own_time_and_is_set_right_later(house: House) -> None:
+    """An hour ahead and without answers at first, then set right: no hour of silence."""
+    house.box.faults.add("all", "outage", 70)
+    app = await house.app(wrong_by=3600)
+    await asyncio.sleep(60)
+    assert app.engine.guarded["pix-immo"].state.tick > START + 3600
+    await asyncio.sleep(60)
+    assert app.engine.guarded["pix-immo"].state.tick == (START + 120) // 15 * 15
+    assert app.ready()[0]
+
+
+@in_a_house()
+async def test_stop_ends_what_is_under_way_and_gives_the_lease_back(house: House) -> None:
+    """The next start would wait for the lease, or find a step without its outcome."""
+    app = await house.app()
+    await asyncio.sleep(16)
+    house.box.faults.add("kv.put", ["slow:4"])
+    reply = await app.order("pix-immo", SetRung(app.now(), "anna", "reduced"))
+    assert reply.accepted
+    await app.stop()
+    assert house.journal.holder(house.box.account.id, house.now()) is None
+    assert "LeverEnded" in [e.kind for e in house.journal.events()]
+    assert len(house.box.writes) == 1
+    with pytest.raises(NotausError, match="not running"):
+        await app.order("pix-immo", SetRung(app.now(), "anna", "normal"))
+
+
+@in_a_house()
+async def test_the_lease_is_kept_while_a_lever_comes_to_its_end_at_stop(house: House) -> None:
+    """Run out meanwhile, another replica would pull the same lever at the same time."""
+    app = await house.app()
+    await asyncio.sleep(16)
+    house.box.faults.add("kv.put", [503] * 40)
+    await app.order("pix-immo", SetRung(app.now(), "anna", "reduced"))
+    stopping = asyncio.create_task(app.stop())
+    for _ in range(18):
+        await asyncio.sleep(1)
+        assert house.journal.holder(house.box.account.id, house.now()) is not None or stopping.done()
+    await stopping
+    assert house.journal.holder(house.box.account.id, house.now()) is None
+
+
+@in_a_house()
+async def test_health_tells_a_loop_that_has_ended_and_bells_that_are_silent(house: House) -> None:
+    """A silent daemon is worse than none: the supervisor restarts what is not healthy."""
+    app = await house.app()
+    await asyncio.sleep(20)
+    assert app.healthy() == (True, "the loop turns")
+    assert app.ready()[0]
+    app.bells.stop()
+    await asyncio.sleep(200)
+    assert not app.healthy()[0]
+    await app.crash()
+    assert app.healthy() == (False, "the loop has ended")
+
+
+@in_a_house()
+async def test_a_replica_without_the_lease_is_not_ready_and_takes_no_order(house: House) -> None:
+    """An order to the wrong replica must be answered, not acted on."""
+    await house.app()
+    second = await house.app()
+    await asyncio.sleep(16)
+    assert not second.ready()[0]
+    reply = await second.order("pix-immo", SetRung(second.now(), "anna", "emergency"))
+    assert reply == Reply(False, "this replica does not own the account now")
+    assert house.box.writes == []
+
+
+class Brittle:
+    """A journal whose disk fills up."""
+
+    def __init__(self, journal: Journal) -> None:
+        self.journal, self.full = journal, False
+
+    def __getattr__(self, name: str) -> Any:
+        if self.full:
+            raise JournalFailed("the journal x: the disk is full: make room")
+        return getattr(self.journal, name)
+
+    def write(self, record: Record, lease: Any = None) -> int:
+        return self.__getattr__("write")(record, lease)  # type: ignore[no-any-return]
+
+
+@in_a_house()
+async def test_a_disk_that_fills_up_between_two_polls_is_told_as_well(house: House) -> None:
+    """The lease runs out first, and nobody is polled any more: it must not go silent."""
+    journal = Brittle(house.journal)
+    app = await house.app(journal=journal)
+    await asyncio.sleep(16)
+    told: list[str] = []
+    app.siren.raise_ = lambda service, text: told.append(text)  # type: ignore[method-assign]
+    app.bells.rings.pop("poll")  # type: ignore[attr-defined]
+    journal.full = True
+    await asyncio.sleep(30)
+    assert "disk is full" in told[0]
+    assert "disk is full" in app.ready()[1]
+    assert app.engine.guarded == {}
+    with pytest.raises(JournalFailed):
+        app.reload(house.configured(lambda service: replace(service, step=30)))
+    assert app.configuration is house.configuration  # not half of the new one
+    journal.full = False
+    await asyncio.sleep(16)
+    assert app.ready()[0]
+    assert "pix-immo" in app.engine.guarded
+
+
+@in_a_house()
+async def test_a_reload_exchanges_the_service_and_keeps_its_state(house: House) -> None:
+    """SIGHUP is no restart."""
+    app = await house.app()
+    await asyncio.sleep(16)
+    tick = app.engine.guarded["pix-immo"].state.tick
+    app.reload(house.configured(lambda service: replace(service, rules=service.rules[:3])))
+    await asyncio.sleep(0)
+    await asyncio.sleep(16)
+    guarded = app.engine.guarded["pix-immo"]
+    assert len(guarded.service.rules) == 3
+    assert guarded.state.tick == tick + 15
+    assert [e.kind for e in house.journal.events()].count("Reconfigured") == 1
+
+
+@in_a_house("pix-immo", "bookstrack")
+async def test_a_reload_may_bring_and_take_services(house: House) -> None:
+    """A service added is guarded at once; one that is gone leaves no series that stand still."""
+    app = await house.app()
+    await asyncio.sleep(16)
+    house.services = ("pix-immo",)
+    app.reload(house.configured())
+    await asyncio.sleep(16)
+    assert set(app.engine.guarded) == {"pix-immo"}
+    assert b'service="bookstrack"' not in app.metrics.render()
+    house.services = ("pix-immo", "bookstrack")
+    app.reload(house.configured())
+    await asyncio.sleep(16)
+    assert app.engine.guarded["bookstrack"].state.tick == START + 45
+
+
+@in_a_house()
+async def test_a_reload_that_takes_an_open_incident_its_ground_is_refused(house: House) -> None:
+    """The rung in force would have no name, or the verdict no rule."""
+    app = await house.app()
+    await asyncio.sleep(16)
+    await app.order("pix-immo", SetRung(app.now(), "anna", "emergency"))
+    await asyncio.sleep(1)
+
+    def without(service: Service) -> Service:
+        return replace(service, ladder=replace(service.ladder, rungs=service.ladder.rungs[:3]))
+
+    with pytest.raises(ConfigurationError, match="emergency"):
+        app.reload(house.configured(without))
+    house.services = ()
+    with pytest.raises(ConfigurationError, match="open incident"):
+        app.reload(house.configured())
+
+
+@in_a_house()
+async def test_old_samples_are_dropped_however_many_there_are(house: House) -> None:
+    """Twelve signals write more in an hour than one batch holds: the journal would grow for ever."""
+    old = START - 40 * 86_400
+    readings = {"a": tuple(Sample(old + 15 * i) for i in range(5_000)), "b": (Sample(START - 60),)}
+    app = await house.app()
+    lease = app.leadership.leases[house.box.account.id]
+    state: dict[str, Any] = house.journal.state("pix-immo") or {}
+    house.journal.write(Record("other", START, "Polled", {}, state, [], [], readings, [], ""), lease)
+    await asyncio.sleep(3700)
+    assert house.journal.samples("other", "a") == ()
+    assert len(house.journal.samples("other", "b")) == 1
+
+
+def test_the_api_token_is_made_once_whole_and_for_the_daemons_user_alone(tmp_path: Path) -> None:
+    """An empty token, left behind by a full disk, would let in whoever gives none."""
+    settings = replace(config.load(CONFIG, {}, lenient=True).settings, store=str(tmp_path / "notaus.sqlite"))
+    token = web_token(settings)
+    assert len(token) > 30
+    assert web_token(settings) == token
+    assert (tmp_path / "api-token").stat().st_mode & 0o777 == 0o600
+    assert [path.name for path in tmp_path.iterdir()] == ["api-token"]
+    (tmp_path / "api-token").write_text("\n")
+    with pytest.raises(NotausError, match="is empty"):
+        web_token(settings)
