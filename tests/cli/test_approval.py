@@ -24,9 +24,15 @@ def test_a_request_is_found_approved_and_carried_out(daemon: Env, sandbox: Any) 
     wait_until(asked, 120)
     request = asked()
     assert f"waits for approval: {request}" in call("status", env=daemon).out
-    found = call("approve", "--by", "anna", "--json", env=daemon)
-    told = found.json
-    assert (told["accepted"], told["outcome"]) == (True, "done"), told
+    answers: list[Any] = []
+
+    def approved() -> bool:
+        """On a busy machine the fast clock outruns the readings, and an approval on old ones is refused."""
+        answers.append(call("approve", "--by", "anna", "--json", env=daemon))
+        return bool(answers[-1].json.get("accepted"))
+
+    wait_until(approved, 60)
+    assert answers[-1].json["outcome"] == "done", answers
     assert sandbox_state(sandbox)["workers"]["api-worker"]["live_at_edge"] == "v1.9.0"
     late = call("deny", request, env=daemon)
     assert (late.code, "was approved already" in late.out) == (1, True)

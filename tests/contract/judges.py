@@ -13,8 +13,11 @@ import pytest
 from notaus.sandbox import workerd
 
 PROJECT = Path(__file__).parents[2]
-NODE_MODULES = PROJECT / ".tools/judges/node/node_modules"
-PYTHON = PROJECT / ".tools/judges/python/bin/python"
+TOOLS = PROJECT / ".tools/judges"
+NODE_MODULES = TOOLS / "node/node_modules"
+PYTHON = TOOLS / "python/bin/python"
+COMPLETE = ".made-from"
+"""Written last by the installation: half of it is none."""
 NODE_AT_LEAST = (22, 12)
 
 
@@ -49,10 +52,12 @@ def promtool() -> Path | None:
 WRANGLER = NODE_MODULES / "wrangler/bin/wrangler.js"
 needs_workerd = pytest.mark.skipif(workerd_binary() is None, reason="workerd is not installed (dev/judges/install)")
 needs_wrangler = pytest.mark.skipif(
-    not WRANGLER.is_file() or node() is None, reason="wrangler or a Node for it is not installed (dev/judges/install)"
+    not (TOOLS / "node" / COMPLETE).is_file() or node() is None,
+    reason="wrangler or a Node for it is not installed (dev/judges/install)",
 )
 needs_python = pytest.mark.skipif(
-    not PYTHON.is_file(), reason="the Python client and ClickHouse are not installed (dev/judges/install)"
+    not (TOOLS / "python" / COMPLETE).is_file(),
+    reason="the Python client and ClickHouse are not installed (dev/judges/install)",
 )
 needs_promtool = pytest.mark.skipif(promtool() is None, reason="promtool is not installed (dev/promtool)")
 

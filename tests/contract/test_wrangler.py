@@ -6,6 +6,7 @@ A rung, a version and a key mean the same to both, or a person with `wrangler` i
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import shutil
 import subprocess
@@ -14,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 
 from notaus.cloudflare.client import Client
@@ -37,17 +39,21 @@ class Wrangler:
     home: Path
 
     def run(self, *arguments: str, token: str | None = None) -> subprocess.CompletedProcess[str]:
-        environment = bare_environment(
+        return subprocess.run(
+            self.command(*arguments), capture_output=True, text=True, env=self.environment(token), cwd=self.home,
+            timeout=SECONDS, stdin=subprocess.DEVNULL, check=False,
+        )  # fmt: skip
+
+    def command(self, *arguments: str) -> list[str]:
+        return [str(node()), str(WRANGLER), *arguments]
+
+    def environment(self, token: str | None = None) -> dict[str, str]:
+        return bare_environment(
             HOME=str(self.home), XDG_CONFIG_HOME=str(self.home), CI="1", NO_COLOR="1",
             CLOUDFLARE_API_BASE_URL=self.sandbox.api, CLOUDFLARE_ACCOUNT_ID=self.sandbox.account,
             CLOUDFLARE_API_TOKEN=token or self.sandbox.token, CLOUDFLARE_CF_FETCH_ENABLED="false",
             WRANGLER_SEND_METRICS="false", WRANGLER_SEND_ERROR_REPORTS="false", WRANGLER_HIDE_BANNER="true",
             DO_NOT_TRACK="1",
-        )  # fmt: skip
-        command = [str(node()), str(WRANGLER), *arguments]
-        return subprocess.run(
-            command, capture_output=True, text=True, env=environment, cwd=self.home, timeout=SECONDS,
-            stdin=subprocess.DEVNULL, check=False,
         )  # fmt: skip
 
     def says(self, *arguments: str) -> str:
@@ -193,3 +199,32 @@ def test_the_example_worker_is_one_that_it_would_deploy(sandbox: Address, tmp_pa
     assert "WARNING" not in done.stdout + done.stderr
     for binding in ("env.KV_CANARY_CONFIG", "env.CANARY_METRICS (pix_canary)", "env.MEDIA (piximmo-media)"):
         assert binding in done.stdout
+
+
+async def test_its_tail_shows_the_requests_that_fail(sandbox: Address, wrangler: Wrangler) -> None:
+    """The runbook's first look during an incident would stay empty."""
+    url = sandbox.urls["workers"]["pix-immo"] + "/api/listings"
+    sandbox.admin("traffic", service="pix-immo", cohort="proxy", error_rate=1.0)
+    tailing = await asyncio.create_subprocess_exec(
+        *wrangler.command("tail", "pix-immo-api", "--format", "json"), env=wrangler.environment(), cwd=wrangler.home,
+        stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT, stdin=asyncio.subprocess.DEVNULL,
+    )  # fmt: skip
+    assert tailing.stdout is not None
+    told = ""
+    try:
+        async with asyncio.timeout(SECONDS), httpx.AsyncClient(trust_env=False) as visitor:
+            while '"status": 500' not in told:
+                await visitor.get(url, headers={"Cookie": "pix_cohort=proxy; session=secret"})
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(0.2):
+                        while line := await tailing.stdout.readline():
+                            told += line.decode()
+                if tailing.returncode is not None:
+                    raise AssertionError(told)
+    finally:
+        sandbox.admin("traffic", service="pix-immo", cohort="proxy", error_rate=0.0)
+        with contextlib.suppress(ProcessLookupError):
+            tailing.terminate()
+        await tailing.wait()
+    assert '"scriptName": "pix-immo-api"' in told
+    assert "secret" not in told

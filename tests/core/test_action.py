@@ -172,11 +172,13 @@ def test_checks_get_the_rungs_fields_and_the_target() -> None:
     assert situation.state == before
 
 
-def test_an_outcome_after_the_incident_is_over_is_only_remembered() -> None:
-    """A late answer must not revive what a person has closed."""
+def test_an_incident_is_not_closed_while_a_lever_is_being_pulled() -> None:
+    """The next tick would ask for the same step again, in a new incident."""
     situation = acting()
     situation.take(Close(situation.at, "ann", situation.incident.id, "false alarm"))
+    assert situation.phase is Phase.ACTING
     situation.end_lever(situation.pulled[0])
+    situation.take(Close(situation.at, "ann", situation.incident.id, "false alarm"))
     assert situation.phase is None
     assert situation.rung == "emergency"
 

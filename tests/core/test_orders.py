@@ -216,7 +216,7 @@ def test_a_hold_lets_the_key_through_unless_it_is_for_all() -> None:
     assert held.pulled == []
     assert order(held, Release(held.at, "bob")) == (True, "released: notaus acts again on pix")
     assert held.state.request is not None
-    assert order(a_situation(), Release(0, "bob")) == (False, "pix is neither on hold nor overridden")
+    assert order(a_situation(), Release(0, "bob")) == (False, "pix is neither on hold, nor overridden, nor stopped")
 
 
 def test_at_the_end_of_a_hold_nothing_is_asked_that_is_no_safer() -> None:
@@ -516,7 +516,8 @@ def test_a_ramp_step_that_does_not_get_through_is_tried_again_or_ends() -> None:
     situation.run(30)
     assert situation.rungs == ["reduced", "reduced"]
     situation.end_lever(situation.pulled[-1], Outcome.FOREIGN)
-    assert situation.phase is Phase.WATCHING
+    assert situation.phase is None
+    assert situation.closed[0].quiet
 
 
 def test_a_rollback_service_is_restored_by_deploying_something_else() -> None:

@@ -150,7 +150,7 @@ def drawn(seed: int, hours: float = 6.0) -> Plan:
 
 
 def _moment(rng: random.Random, end: int) -> int:
-    return rng.randrange(EPOCH + 10 * MINUTE, end)
+    return rng.randrange(EPOCH + 10 * MINUTE, max(end, EPOCH + 11 * MINUTE))
 
 
 def _troubles(rng: random.Random, end: int) -> Iterator[Trouble]:

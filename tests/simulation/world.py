@@ -28,7 +28,6 @@ from notaus.core.ladder import DeploymentLever, KvLever
 from notaus.core.rule import Bound, Comparison, Rule
 from notaus.core.service import Contact, Contacts, Mode, Service
 from notaus.core.verification import RampStep
-from notaus.daemon.engine import Guarded
 from notaus.daemon.scheduler import Bells
 from notaus.errors import ConfigurationError, NotausError, ReadFailed
 from notaus.journal import Journal, Record as Written
@@ -151,6 +150,10 @@ class World:
         self.seen_requests: set[str] = set()
         self.next_deed: dict[str, float] = {}
         self.reloads = 0
+        self.on_moment: list[Callable[[Moment], None]] = []
+        self.on_pull: list[Callable[[Pull], None]] = []
+        self.on_crash: list[Callable[[World], None]] = []
+        self.on_written: list[Callable[[str], None]] = []
         self._found()
 
     # Time and chance
@@ -309,6 +312,8 @@ class World:
         self.rising += 1
         begun = self.true_time()
         await dying.app.crash()
+        for hook in self.on_crash:
+            hook(self)
         await asyncio.sleep(down if not self.healed else 1)
         while True:
             if self.plan.replicas == 1:
@@ -350,11 +355,17 @@ class World:
             raise
 
     def _written(self, record: Written) -> None:
-        self.record.note(json.dumps(record.state, sort_keys=True, default=str))
+        kept = getattr(self.journal, "states", {})
+        text = kept.get(record.service) or json.dumps(record.state, separators=(",", ":"))
+        self.record.note(record.kind + text)
+        for hook in self.on_written:
+            hook(text)
 
     # The worst moment
 
     def _on_pull(self, pull: Pull) -> None:
+        for hook in self.on_pull:
+            hook(pull)
         now = self.true_time()
         due = [w for w in self.waiting if w.at <= now]
         if not due or pull.again or self.healed:
@@ -376,7 +387,8 @@ class World:
             await self._do(deed)
 
     def _on_moment(self, moment: Moment) -> None:
-        """A place for what is checked on the way."""
+        for hook in self.on_moment:
+            hook(moment)
 
     # Deeds
 
@@ -648,8 +660,8 @@ def _shifted(rule: Rule) -> Rule:
     return replace(rule, when=(Comparison(first.signal, first.op, new, first.text + " (changed)"), *rule.when[1:]))
 
 
-def play(plan: Plan) -> World:
-    """Run a plan to its end."""
+def play(plan: Plan, prepare: Callable[[World], None] = lambda world: None) -> World:
+    """Run a plan to its end; `prepare` may put hooks on the world before it begins."""
     found: list[dict[str, Any]] = []
 
     def capture(logger: Any, method: str, event: dict[str, Any]) -> dict[str, Any]:
@@ -660,11 +672,13 @@ def play(plan: Plan) -> World:
     before = structlog.get_config()
     structlog.configure(processors=[capture], cache_logger_on_first_use=False)
     try:
-        world = run(lambda loop: World(plan, loop).play())
+        world = run(lambda loop: _prepared(World(plan, loop), prepare).play())
     finally:
         structlog.configure(**before)
     world.record.logged = found
     return world
 
 
-__all__ = ["Guarded", "World", "play"]
+def _prepared(world: World, prepare: Callable[[World], None]) -> World:
+    prepare(world)
+    return world

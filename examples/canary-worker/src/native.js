@@ -6,7 +6,8 @@ export async function native(request, env) {
   const url = new URL(request.url);
   const upload = url.pathname.match(UPLOAD);
   if (upload && request.method === "PUT") return store(upload[1], request, env);
-  return listings(url, env);
+  if (request.method === "GET" || request.method === "HEAD") return listings(url, env);
+  return Response.json({ error: "method not allowed" }, { status: 405 });
 }
 
 // Reads what the page shows from the team's data service. Its failure is this handler's failure.

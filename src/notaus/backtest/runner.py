@@ -33,8 +33,8 @@ from notaus.sandbox.box import Lags
 
 EPOCH = 1_790_006_400
 """The epoch time of 0:00: a multiple of seven hours, so of any usual tick."""
-LEAD = 60
-"""Seconds that the daemon runs before 0:00."""
+LEAD = 1
+"""Seconds that the daemon runs before 0:00: its rules come into force with the scenario."""
 PERSON = "scenario"
 USUAL_VERSIONS = (StartVersion("v1.8.0", 90 * 3600), StartVersion("v1.9.0", 26 * 3600))
 """Of a deployment service whose scenario says nothing of versions."""

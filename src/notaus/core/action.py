@@ -58,6 +58,8 @@ class Move:
 def take(turn: Turn, move: Move, *, quiet: bool = False) -> None:
     """Decide a step: open or join the incident, write the intent, pull the lever."""
     turn.open(move.severity, quiet=quiet)
+    if turn.observing:  # also where a reload turned `act` into `observe` in the middle of it
+        turn.update(shadow=True)
     turn.join(tuple(rule.name for rule in move.rules))
     for rule in move.rules:
         handle(turn, rule)
@@ -73,7 +75,10 @@ def take(turn: Turn, move: Move, *, quiet: bool = False) -> None:
         label=label,
         version=move.version,
         away_from=move.away_from,
+        accept_changed_secrets=move.accept_changed_secrets,
     )
+    went = turn.open_incident.went_safest or move.rung == turn.service.ladder.safest.name
+    turn.update(went_safest=went)
     turn.update(step=step, steps=step.number, settled_at=None, override=None, ramp=None, clear_since=None)
     turn.move(Cause.STEPPED)
     if move.by is None:
@@ -209,6 +214,7 @@ def _compact(fields: Mapping[str, object]) -> str:
 def _verify(turn: Turn, step: Step) -> None:
     due = [c for c in turn.service.verify if c.at in (None, step.rung) and not isinstance(c.kind, SignalCheck)]
     if not due:
+        turn.update(step=replace(turn.open_incident.step or step, verified=True))  # nothing more can be made sure of
         if turn.open_incident.quiet and turn.open_incident.ramp is None:
             close(turn, "done as ordered")
         return
@@ -248,6 +254,8 @@ def _not_done(turn: Turn, result: LeverResult) -> None:
         loud=True,
         severity=Severity.CRITICAL,
     )
+    if turn.open_incident.quiet:
+        close(turn, "not done")
 
 
 def retry(turn: Turn) -> None:
@@ -279,6 +287,7 @@ def again(turn: Turn, step: Step) -> None:
         step.version,
         step.away_from,
         only_safer=step.by is None,
+        accept_changed_secrets=step.accept_changed_secrets,
     )
     turn.issue(PullLever(effect, turn.service.name, _action(turn, move, step.label), turn.now))
 
@@ -326,13 +335,3 @@ def close(turn: Turn, why: str, *, title: str = "closed") -> None:
     turn.move(Cause.CLOSED)
     turn.closed = (*turn.closed, turn.open_incident)
     turn.change(incident=None, calm_since=turn.at, request=None, shadow=None)
-
-
-def uses_version(turn: Turn) -> bool:
-    """Whether the service's lever deploys versions."""
-    return isinstance(turn.service.ladder.lever, DeploymentLever)
-
-
-def names(rules: Iterable[Rule]) -> str:
-    """Rule names for a title."""
-    return ", ".join(rule.name for rule in rules)

@@ -14,6 +14,7 @@ from notaus.core.rule import Rule
 from notaus.core.state import Request
 from notaus.core.turn import Turn, stands
 
+REMEMBERED = 20
 REMINDERS = (300, 900)
 """Seconds after which an unanswered request is told again."""
 
@@ -84,13 +85,19 @@ def _end(turn: Turn, how: str, why: str, *, loud: bool = False) -> None:
     assert request is not None
     turn.change(request=None)
     turn.move(Cause.ANSWERED)
-    turn.change(answered={**turn.state.answered, request.id: how})
+    _remember(turn, request, how)
     if how in ("denied", "expired"):
         for name in request.rules:
             turn.mark(name, refused=request.deployment or "")
     fact(turn, action=f"none: the request was {how}")
     also = turn.service.contacts.escalate if how == "expired" else turn.service.contacts.approvers
     tell(turn, f"the request {request.id} is {how}", why, loud=loud, also=also, request=request.id)
+
+
+def _remember(turn: Turn, request: Request, how: str) -> None:
+    """How the newest requests ended, for answers that come late."""
+    kept = list(turn.state.answered.items())[-REMEMBERED:]
+    turn.change(answered={**dict(kept), request.id: how})
 
 
 def upkeep(turn: Turn) -> None:
@@ -147,7 +154,8 @@ def answer(turn: Turn, name: str | None, by: str, approved: bool) -> None:
         turn.note(f"{by} approved {request.id}, which was refused: {objection}")
         turn.answer(False, f"not done: {objection}")
         return
-    turn.change(request=None, answered={**turn.state.answered, request.id: "approved"})
+    turn.change(request=None)
+    _remember(turn, request, "approved")
     turn.move(Cause.ANSWERED)
     rules = tuple(turn.service.rule(n) for n in request.rules if turn.service.has_rule(n))
     why = f"approved by {by}: {', '.join(request.rules)}"

@@ -17,7 +17,7 @@ from notaus.core.rule import INVESTIGATE, Rule, Severity
 from notaus.core.state import Lock
 from notaus.core.turn import Turn, stands
 from notaus.core.verdict import Verdict, signal_checks, verdict
-from notaus.core.watch import pooled_from
+from notaus.core.watch import first_counted
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +70,7 @@ def standing_breaches(turn: Turn) -> list[Breach]:
 def evidence_of(turn: Turn, rule: Rule, run: Run) -> Evidence:
     """The gate of spec 4, by the learned (or given) baseline."""
     baselines = turn.service.baselines if turn.service.baselines is not None else turn.state.baselines
-    return gather(rule, run, turn.service, turn.history, baselines, pooled_from(turn, rule))
+    return gather(rule, run, turn.service, turn.history, baselines, first_counted(turn, rule))
 
 
 def _acted_on(turn: Turn, breach: Breach) -> bool:

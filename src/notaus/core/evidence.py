@@ -120,8 +120,12 @@ def _of_comparison(
 ) -> Evidence | None:
     match service.signals[comparison.signal].shape:
         case Shape.RATE:
-            span = (_episode_start(rule, run, history, service.step, first), run.end)
-            return _of_rate(comparison, rule, span, service, history, baselines)
+            episode = _episode_start(rule, run, history, service.step, first)
+            found = _of_rate(comparison, rule, (episode, run.end), service, history, baselines)
+            if found.sufficient or found.per_year is not None:
+                return found
+            # Without history there is no usual behaviour to weigh the healthy half of the episode with: the hold alone may do.
+            return _of_rate(comparison, rule, (max(run.start, episode), run.end), service, history, baselines)
         case Shape.QUANTILE:
             return _of_quantile(comparison, rule, run, service, history)
         case _:

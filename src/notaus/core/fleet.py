@@ -163,7 +163,7 @@ def _act_on_blindness(turn: Turn) -> None:
     for rule in watch.blind_breaches(turn):
         assert rule.on_blind is not None
         if decision.safer(turn, rule.on_blind) and not turn.overridden and not _stepped_for(turn, rule):
-            ruling = rule_on(turn, replace(rule, trigger=True), None, rule.on_blind)
+            ruling = rule_on(turn, rule, None, rule.on_blind)
             if ruling.permit is Permit.ACT:
                 blinded = replace(rule, trigger=True)
                 take(turn, Move(rule.on_blind, (blinded,), f"{rule.name} is blind", version=ruling.version))
@@ -215,6 +215,9 @@ def _next_contact(turn: Turn, effect: str, detail: str) -> None:
             failing.message, lines=(*failing.message.lines, f"{failing.contact} could not be reached: {detail}")
         )
         turn.issue(Send(turn.new_effect_id("send"), turn.service.name, candidates[0], message, unreachable))
+        if turn.incident is not None and turn.incident.id == failing.message.incident:
+            known = turn.incident.contacts  # whoever stands in hears the rest of it at once
+            turn.update(contacts=tuple(dict.fromkeys((*known, candidates[0]))))
 
 
 def halt(service: Service, state: State, history: History, now: int, reason: str) -> Stepped:
@@ -223,5 +226,12 @@ def halt(service: Service, state: State, history: History, now: int, reason: str
     turn.open(Severity.CRITICAL)
     safest = service.ladder.safest.name
     fact(turn, by_hand=by_hand(turn, safest))
-    tell(turn, "notaus has stopped acting on this service", reason, loud=True, severity=Severity.CRITICAL)
+    tell(
+        turn,
+        "notaus has stopped acting on this service",
+        reason,
+        f"`notaus release {service.name}` lets it act again.",
+        loud=True,
+        severity=Severity.CRITICAL,
+    )
     return Stepped(turn.state, history, turn.effects)

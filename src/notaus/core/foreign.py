@@ -97,7 +97,7 @@ def override(turn: Turn, since: int, what: str) -> None:
 def forget(turn: Turn, since: int) -> None:
     """Only samples from `since` on count, for every rule."""
     for rule in turn.service.rules:
-        turn.mark(rule.name, since=max(since, turn.rule_state(rule.name).since), forgotten=since)
+        turn.mark(rule.name, since=max(since, turn.rule_state(rule.name).since))
 
 
 def end_override(turn: Turn, *, released_by: str | None = None) -> None:
@@ -165,7 +165,7 @@ def remember_before(turn: Turn) -> None:
         turn.change(before_end=end, before={})
     wanted = {name for rule in turn.service.rules if turn.service.rolls_back(rule) for name in rule.signals}
     found = dict(turn.state.before)
-    for name in wanted - found.keys():
+    for name in sorted(wanted - found.keys()):
         newest = turn.history.newest(name)
         if newest is not None and newest.at >= end:
             average = deployment.average(name, turn.history, end - deployment.BEFORE + 1, end)

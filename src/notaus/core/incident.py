@@ -55,8 +55,6 @@ class Cause(StrEnum):
     HANDED_BACK = "handed back"
     """The override ended or was released."""
     RESTORING = "restoring"
-    RAMP_ENDED = "ramp ended"
-    """Interrupted; a completed ramp closes the incident."""
     CLOSED = "closed"
 
 
@@ -121,7 +119,6 @@ TRANSITIONS: Mapping[Phase, Mapping[Cause, Phase]] = {
         Cause.ASKED: Phase.RAMPING,
         Cause.ANSWERED: Phase.RAMPING,
         Cause.PULLED: Phase.RAMPING,
-        Cause.RAMP_ENDED: Phase.WATCHING,
         Cause.NOT_PULLED: Phase.WATCHING,
         Cause.MOVED: Phase.WATCHING,
     },
@@ -164,6 +161,8 @@ class Step:
     """None while the checks run."""
     version: str | None = None
     """The version deployed, for a rollback."""
+    accept_changed_secrets: bool = False
+    """A person's word, for a rollback."""
     away_from: str | None = None
     """The version rolled back from."""
     deployment: str | None = None
@@ -214,6 +213,8 @@ class Incident:
     """Holds that began after this may take a further step; None while the verdict of a step is out."""
     override: Override | None = None
     ramp: Ramp | None = None
+    went_safest: bool = False
+    """Whether a step to the safest rung was taken."""
     deployed: tuple[str, ...] = ()
     """Versions deployed by automation in this incident."""
     shadow: bool = False

@@ -66,7 +66,8 @@ def rule_on(turn: Turn, rule: Rule, run: Run | None, rung: str) -> Ruling:
 def _budget_spent(turn: Turn, rung: str) -> bool:
     """Never in the way of an incident's first step to the safest rung of a KV ladder."""
     ladder = turn.service.ladder
-    if isinstance(ladder.lever, KvLever) and rung == ladder.safest.name:
+    went = turn.incident is not None and turn.incident.went_safest
+    if isinstance(ladder.lever, KvLever) and rung == ladder.safest.name and not went:
         return False
     recent = [t for t in turn.state.actions if t > turn.at - turn.service.max_actions_per]
     return len(recent) >= turn.service.max_actions

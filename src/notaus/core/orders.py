@@ -18,6 +18,7 @@ from notaus.core.event import (
     SetRung,
     Trigger,
 )
+from notaus.core.incident import Phase
 from notaus.core.ladder import KvLever
 from notaus.core.limits import Permit, rule_on
 from notaus.core.paging import by_hand, describe, duration, fact, tell
@@ -68,8 +69,10 @@ def _release(turn: Turn, order: Release) -> None:
         lift(turn, lock)
     if overridden:
         foreign.end_override(turn, released_by=order.by)
-    if lock is None and not overridden:
-        turn.answer(False, f"{turn.service.name} is neither on hold nor overridden")
+    stopped = turn.state.stopped is not None
+    turn.change(stopped=None)
+    if lock is None and not overridden and not stopped:
+        turn.answer(False, f"{turn.service.name} is neither on hold, nor overridden, nor stopped")
         return
     turn.answer(True, f"released: notaus acts again on {turn.service.name}")
 
@@ -133,6 +136,9 @@ def _set(turn: Turn, order: SetRung) -> None:
         else:
             turn.answer(False, f"{name} is what you deploy; notaus never redeploys what it rolled back")
         return
+    if turn.observing:
+        turn.answer(False, f"{turn.service.name} is in observe mode: notaus pulls no lever. {by_hand(turn, name)}")
+        return
     place = ladder.place_of(name)
     if turn.place == place:
         turn.answer(False, f"{turn.service.name} is at {name} already")
@@ -152,6 +158,9 @@ def _roll_back(turn: Turn, order: RollBack) -> None:
     view = turn.state.view
     if isinstance(turn.service.ladder.lever, KvLever):
         turn.answer(False, f"{turn.service.name} is steered by a KV key; `notaus set` moves it: {_rungs(turn)}")
+        return
+    if turn.observing:
+        turn.answer(False, f"{turn.service.name} is in observe mode: notaus pulls no lever")
         return
     if view is None or view.live is None:
         turn.answer(False, "the deployments have not been read yet; try again in a minute")
@@ -190,6 +199,9 @@ def _close(turn: Turn, order: Close) -> None:
     if incident is None or incident.id != order.incident:
         open_ = f"; open is {incident.id}" if incident is not None else "; none is open"
         turn.answer(False, f"no open incident is called {order.incident!r}{open_}")
+        return
+    if incident.phase is Phase.ACTING:
+        turn.answer(False, "a lever is being pulled; try again in a moment")
         return
     turn.answer(True, f"{incident.id} is closed")
     approval.withdraw(turn, f"{order.by} closes the incident")

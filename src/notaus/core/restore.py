@@ -96,6 +96,9 @@ def _close_rollback(turn: Turn, by: str, listed: str) -> None:
     if incident is None:
         turn.answer(False, "nothing to restore: no incident is open")
         return
+    if view is not None and view.live is not None and view.live.id != turn.state.accepted:
+        turn.answer(False, "the deployments are being read; try again in a moment")
+        return
     away = incident.step.away_from if incident.step is not None else None
     live = view.live.versions if view is not None and view.live is not None else ()
     if away is not None and any(version == away for version, _ in live):

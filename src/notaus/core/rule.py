@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from fractions import Fraction
 
@@ -105,11 +105,12 @@ class Rule:
     min_requests: int = 100
     false_actions: Fraction | None = Fraction(1)
     """How often a year chance may fire this rule; None turns the evidence gate off (`any`)."""
+    signals: tuple[str, ...] = field(init=False, compare=False, repr=False)
+    """Every signal the condition needs, without repeats, in order. Worked out once: a tick asks a hundred times."""
 
-    @property
-    def signals(self) -> tuple[str, ...]:
-        """Every signal the condition needs, without repeats, in order."""
-        return tuple(dict.fromkeys(name for c in self.when for name in c.signals))
+    def __post_init__(self) -> None:
+        signals = tuple(dict.fromkeys(name for c in self.when for name in c.signals))
+        object.__setattr__(self, "signals", signals)
 
     @property
     def condition(self) -> str:

@@ -20,8 +20,6 @@ class RuleState:
 
     since: int
     """When the rule came into force: only samples from then on count."""
-    forgotten: int = 0
-    """Samples before this count for nothing, not even as evidence: a person has decided otherwise since."""
     newest: int | None = None
     """The newest grid time judged so far."""
     run: Run | None = None

@@ -44,12 +44,7 @@ def _hold(turn: Turn, rule: Rule) -> Hold:
 
 def first_counted(turn: Turn, rule: Rule) -> int:
     """From when on samples count: the rule is in force; for a rollback the window lies wholly in the live deployment."""
-    return max(turn.rule_state(rule.name).since, pooled_from(turn, rule))
-
-
-def pooled_from(turn: Turn, rule: Rule) -> int:
-    """From when on samples are evidence: also from before the rule came into force, but never of another deployment."""
-    since = turn.rule_state(rule.name).forgotten
+    since = turn.rule_state(rule.name).since
     view = turn.state.view
     if turn.service.rolls_back(rule) and view is not None and view.live is not None:
         since = max(since, view.live.created + turn.service.window(rule))

@@ -13,6 +13,7 @@ from .bindings import Bindings
 from .faults import HANG_SECONDS, Kind, faulty_answer
 from .graphql import budget_depleted
 from .router import Route, Router
+from .tails import PROTOCOL, Tail
 from .wire import Answer, Call, Dropped, Headers, Refused, failure, http_date, segments_of, text_answer
 
 if TYPE_CHECKING:
@@ -71,6 +72,10 @@ class App:
     async def _websocket(self, scope: Scope, receive: Receive, send: Send) -> None:
         await receive()
         call = self._call(scope, b"")
+        tail = self.box.tails.listened(call)
+        if tail is not None:
+            await _followed(tail, receive, send)
+            return
         try:
             answer = await self.serve(call)
         except Dropped:
@@ -115,6 +120,8 @@ class App:
         finally:
             if found is None or found[0].area != "admin" or call.method != "GET":
                 self.box.journal.served(call, status, fault)
+        if found is not None and found[0].area == "service":
+            self.box.tails.happened(self.box.worker(found[0].pattern.split("/")[1]).name, found[1], answer)
         return answer
 
     def _fault(self, route: Route) -> Kind | None:
@@ -211,6 +218,26 @@ async def _until_gone(work: Awaitable[Answer], receive: Receive, *, watch: bool)
     finally:
         for task in (answering, leaving):
             task.cancel()
+
+
+async def _followed(tail: Tail, receive: Receive, send: Send) -> None:
+    """Send a tail's events until its listener goes away."""
+    await send({"type": "websocket.accept", "subprotocol": PROTOCOL})
+    leaving = asyncio.ensure_future(_left(receive))
+    try:
+        while not leaving.done():
+            event = asyncio.ensure_future(tail.events.get())
+            await asyncio.wait((event, leaving), return_when=asyncio.FIRST_COMPLETED)
+            if event.done():
+                await send({"type": "websocket.send", "text": event.result()})
+            event.cancel()
+    finally:
+        leaving.cancel()
+
+
+async def _left(receive: Receive) -> None:
+    while (await receive())["type"] != "websocket.disconnect":
+        pass
 
 
 async def _refuse_handshake(scope: Scope, send: Send, answer: Answer) -> None:

@@ -26,6 +26,7 @@ from .rows import Rows
 from .scripts import ScriptRoutes
 from .services import CANARY_KEY, BooksTrack, CloudflareStatus, PixImmo
 from .sinks import Page, Sinks
+from .tails import Tails
 from .telemetry import Telemetry
 from .traffic import Traffic
 from .transport import InProcessTransport
@@ -73,7 +74,7 @@ class Sandbox:
         if unknown := set(self.services) - set(SERVICES):
             raise ValueError(f"unknown services {sorted(unknown)}: out of {', '.join(SERVICES)}")
         self.journal, self.faults, self.sinks, self.status = Journal(), Faults(self.now), Sinks(), CloudflareStatus()
-        self.account = Account(account)
+        self.account, self.tails = Account(account), Tails()
         self.account.add_token(token)
         self.rows = Rows(self.now, random.Random(f"rows {seed}"))
         self.kv_namespace, self.zone = KV_NAMESPACE, ZONE
@@ -114,7 +115,7 @@ class Sandbox:
             every_route(
                 account=AccountRoutes(self.account),
                 kv=KvRoutes(self.kv),
-                scripts=ScriptRoutes(self.workers),
+                scripts=ScriptRoutes(self.workers, self.tails),
                 sql=AnalyticsEngine(self.rows),
                 graphql=GraphQL(self.rows, self.account, self.zone),
                 telemetry=Telemetry(self.rows),

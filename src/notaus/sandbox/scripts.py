@@ -16,10 +16,10 @@ from .deployments import (
     version_detail_json,
     version_json,
 )
+from .tails import Tails
 from .wire import Answer, Call, Refused, envelope, iso_micros
 
 GREATEST_DELAY_SECONDS = 86_400
-TAIL_SECONDS = 6 * 3_600
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +27,7 @@ class ScriptRoutes:
     """The routes about one script."""
 
     workers: dict[str, Worker]
-    tails: dict[str, dict[str, Any]] = field(default_factory=dict)
+    tails: Tails = field(default_factory=Tails)
 
     def _worker(self, call: Call) -> Worker:
         worker = self.workers.get(call.params["script"])
@@ -124,16 +124,14 @@ class ScriptRoutes:
     def create_tail(self, call: Call) -> Answer:
         worker = self._worker(call)
         id = f"{worker.rng.getrandbits(128):032x}"
-        self.tails[id] = {"id": id, "expires_at": iso_micros(call.at + TAIL_SECONDS)}
-        return envelope({**self.tails[id], "url": f"wss://tail.developers.workers.dev/{id}"})
+        return envelope(self.tails.open(id, worker.name, call).as_json())
 
     def list_tails(self, call: Call) -> Answer:
-        self._worker(call)
-        return envelope(list(self.tails.values()))
+        return envelope([tail.as_json() for tail in self.tails.of(self._worker(call).name)])
 
     def delete_tail(self, call: Call) -> Answer:
         self._worker(call)
-        self.tails.pop(call.params["tail"], None)
+        self.tails.close(call.params["tail"])
         return envelope(None)
 
 

@@ -1,0 +1,596 @@
+"""The promises: what must never happen (spec 17), and what must, checked on every run. Each says which in its docstring."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from notaus.core import event as events
+from notaus.core.effect import Deploy, WriteKv
+from notaus.core.event import Polled
+from notaus.core.hold import Hold
+from notaus.core.incident import Incident, Phase
+from notaus.core.rule import INVESTIGATE, Rule
+from notaus.core.service import Service
+from notaus.core.state import State
+from notaus.core.world import DeploymentsView, KvView
+from notaus.journal import decode
+from notaus.sandbox import Write
+from tests.simulation import oracle
+from tests.simulation.faults import EPOCH, Plan
+from tests.simulation.record import Moment, Pull, clock
+from tests.simulation.world import OTHERS, SECRETS, World, play
+
+RECOVERY = 90
+"""Seconds that notaus may take to be itself again after a fault: its longest pause between two tries, and a tick."""
+STALE = 60
+OVERRIDE = 1800
+OWN = ("canary_percent", "emergency_proxy", "last_updated")
+
+Promise = Callable[["Run"], Iterator[str]]
+
+
+@dataclass(slots=True)
+class Run:
+    """A world that was played, with what a witness wrote down on the way."""
+
+    world: World
+    witness: Witness
+
+    def writes(self, kind: str, by: str | None = None) -> list[Write]:
+        return [w for w in self.world.box.writes if w.kind == kind and by in (None, w.by)]
+
+    def troubled(self, targets: tuple[str, ...]) -> list[tuple[float, float]]:
+        """When any of these was out of order, recovery included."""
+        faults = [(f.at, f.until + RECOVERY) for f in self.world.faults if f.target in (*targets, "all")]
+        return [*faults, *((a, b + RECOVERY) for a, b in self.world.down)]
+
+    def deadline(self, start: float, seconds: float, targets: tuple[str, ...]) -> float:
+        """`seconds` after `start`, counting only time in which none of `targets` was out of order."""
+        at, left = start, seconds
+        for begin, until in sorted(self.troubled(targets)):
+            if until <= at:
+                continue
+            if begin >= at + left:
+                break
+            left -= max(0.0, begin - at)
+            at = max(at, until)
+        return at + left
+
+
+@dataclass(frozen=True, slots=True)
+class Breach:
+    """A rule that, by the second opinion, stands breached since `breached` in a run that began at `start`."""
+
+    rule: Rule
+    start: int
+    first_seen: int
+    last_seen: int
+
+
+@dataclass(slots=True)
+class Witness:
+    """Watches a run as it goes: judges each automatic step, and each tick, by the samples taken in so far."""
+
+    world: World
+    unreasoned: list[str] = field(default_factory=list)
+    doubtful: list[str] = field(default_factory=list)
+    breaches: dict[tuple[str, str, int], Breach] = field(default_factory=dict)
+    torn: list[str] = field(default_factory=list)
+    leaked: list[str] = field(default_factory=list)
+    actions: int = 0
+    judged: int = 0
+    overrides: int = 0
+
+    def moment(self, moment: Moment) -> None:
+        if isinstance(moment.event, Polled):
+            self._verdict(moment)
+            self._stand(moment)
+
+    def pull(self, pull: Pull) -> None:
+        if not pull.automatic or pull.again:
+            return
+        self.actions += 1
+        why = self._objection(pull.moment)
+        if why is not None:
+            self.unreasoned.append(f"at {clock(pull.moment.at)} {pull.moment.service.name}: {pull.effect.action}: {why}")
+
+    def _objection(self, moment: Moment) -> str | None:
+        """Why an automatic step had no reason; None where it had one."""
+        service, event, before = moment.service, moment.event, moment.before
+        step = moment.after.incident.step if moment.after.incident is not None else None
+        if not isinstance(event, Polled):
+            return f"decided by a {type(event).__name__}"
+        if step is None:
+            return "there is no step"
+        ledger = self.world.record.ledgers[service.name]
+        rules = [service.rule(name) for name in step.rules if service.has_rule(name)]
+        old = before.incident.step if before.incident is not None else None
+        if old is not None and before.incident is not None and before.incident.phase is Phase.VALIDATING:
+            if set(step.rules) == set(old.rules) and oracle.did_not_help(service, old, ledger, event.tick):
+                return None
+        found = []
+        for rule in rules:
+            if rule.on_blind == step.rung and self._blind(rule, service, moment):
+                return None
+            if not rule.when:
+                continue
+            opinion = oracle.breached(service, moment.after, rule, ledger, event.tick)
+            since = oracle.counted_from(service, moment.after, rule)
+            if opinion.breached and oracle.evident(service, before, rule, ledger, opinion, since):
+                return None
+            found.append(f"{rule.name}: {opinion.reason or 'no evidence'}")
+        return "; ".join(found) or "no rule"
+
+    def _blind(self, rule: Rule, service: Service, moment: Moment) -> bool:
+        """Nothing was known of the rule for its `blind_after`."""
+        ledger, tick = self.world.record.ledgers[service.name], int(moment.event.tick)  # type: ignore[union-attr]
+        settle = max(service.signals[name].settle for name in rule.signals)
+        times = range(tick - settle - rule.blind_after + 2 * service.step, tick - settle + 1)
+        return all(oracle.holds_at(rule, ledger, at) is None for at in times if at % service.step == 0)
+
+    def _verdict(self, moment: Moment) -> None:
+        """A step is called resolved only on data that says so."""
+        old, new = moment.before.incident, moment.after.incident
+        if old is None or new is None or old.step is None or old.phase is not Phase.VALIDATING:
+            return
+        if new.phase is Phase.MITIGATED and old.id == new.id:
+            self.judged += 1
+            ledger = self.world.record.ledgers[moment.service.name]
+            if not oracle.helped(moment.service, old.step, ledger, moment.event.tick):  # type: ignore[union-attr]
+                self.doubtful.append(f"at {clock(moment.at)} {old.id}: {old.step.rules} called resolved")
+
+    def _stand(self, moment: Moment) -> None:
+        """Which rules stand breached at this tick."""
+        assert isinstance(moment.event, Polled)
+        holds: Mapping[str, Hold] = moment.stepped.holds or {}
+        name, tick = moment.service.name, moment.event.tick
+        ledger = self.world.record.ledgers[name]
+        for rule in moment.service.rules:
+            if not rule.when or rule.then == INVESTIGATE:
+                continue
+            settle = max(moment.service.signals[s].settle for s in rule.signals)
+            newest = (tick - settle) // moment.service.step * moment.service.step
+            if oracle.holds_at(rule, ledger, newest) is not True:
+                if holds.get(rule.name, Hold()).breach is not None and ledger.at(rule.signals[0], newest) is not None:
+                    self.doubtful.append(f"at {clock(moment.at)} {name}: {rule.name} counts as breached, is not true")
+                continue
+            opinion = oracle.breached(moment.service, moment.after, rule, ledger, tick)
+            if opinion.breached:
+                key = (name, rule.name, opinion.start)
+                old = self.breaches.get(key)
+                first = old.first_seen if old is not None else tick
+                self.breaches[key] = Breach(rule, opinion.start, first, tick)
+
+    def written(self, text: str) -> None:
+        self.leaked += [f"the journal holds {secret[:8]}…" for secret in SECRETS if secret in text]
+
+    def journal_says(self, world: World) -> None:
+        """After a crash: what the journal holds is what was last decided."""
+        for name, state in world.record.states.items():
+            body = world.journal.state(name)
+            if decode(State, body) != state:
+                self.torn.append(f"at {clock(world.true_time())}: the state of {name} in the journal is another one")
+
+
+def no_action_without_a_reason(run: Run) -> Iterator[str]:
+    """Spec 17.1: no action without a rule that held, on settled data, with evidence, or a person, a trigger, `on_blind`."""
+    yield from run.witness.unreasoned
+    yield from (f"unsettled data was read: {text}" for text in run.world.reader.unsettled)
+
+
+def missing_data_says_nothing(run: Run) -> Iterator[str]:
+    """Spec 17.3: missing data is neither healthy nor a breach: every verdict and every hold stands on known samples."""
+    yield from run.witness.doubtful
+
+
+def only_samples_that_were_read(run: Run) -> Iterator[str]:
+    """Spec 2: what is judged was read: no sample is made up, none altered on its way."""
+    for name, ledger in run.world.record.ledgers.items():
+        for signal, samples in ledger.samples.items():
+            for at, sample in samples.items():
+                if sample not in run.world.reader.given.get((signal, at), ()):
+                    yield f"{name}: {signal} at {clock(at)} was never read as {sample}"
+
+
+def never_less_safe_by_itself(run: Run) -> Iterator[str]:
+    """Spec 17.2: automation only ever moves up the ladder."""
+    ladder = run.world.services["pix-immo"].ladder
+    for write, before in _kv_writes(run):
+        if write.by != "api" or not isinstance(before, dict):
+            continue
+        was, now = ladder.place(before), ladder.place(write.what["value"])
+        pull = _pull_behind(run, "pix-immo", write.at)
+        if was is not None and now is not None and now < was and (pull is None or pull.automatic):
+            if not _raced(run, write):
+                yield f"at {clock(write.at)}: {before} became {write.what['value']}"
+
+
+def _kv_writes(run: Run) -> Iterator[tuple[Write, Any]]:
+    """Each write of the key with the value it replaced."""
+    before: Any = {"canary_percent": 10, "canary_tag": "B2a", "emergency_proxy": False, **OTHERS}
+    for write in run.writes("kv"):
+        yield write, before
+        before = write.what["value"]
+
+
+def _pull_behind(run: Run, service: str, at: float) -> Pull | None:
+    pulls = [p for p in run.world.record.pulls if p.moment.service.name == service and p.moment.at <= at]
+    return pulls[-1] if pulls else None
+
+
+def _raced(run: Run, write: Write) -> bool:
+    """Whether somebody wrote after the daemon's last look before its write: nobody could have known."""
+    looks = [
+        r.at
+        for r in run.world.box.journal.requests
+        if r.method == "GET" and r.path.endswith("/values/config") and r.status == 200 and r.at <= write.at
+    ]
+    human = [w.at for w in run.writes("kv", "human") if w.at <= write.at]
+    return bool(human) and (not looks or human[-1] >= max(looks))
+
+
+def no_step_twice(run: Run) -> Iterator[str]:
+    """Spec 17.4: the same step is never done twice."""
+    last: Write | None = None
+    for write in run.writes("kv"):
+        if last is not None and write.by == last.by == "api" and _fields(write) == _fields(last):
+            yield f"at {clock(write.at)}: {_fields(write)} was written at {clock(last.at)} already"
+        last = write
+    last = None
+    for write in run.writes("deployment"):
+        if last is not None and write.by == last.by == "api" and write.what["versions"] == last.what["versions"]:
+            yield f"at {clock(write.at)}: {write.what['tag']} was deployed at {clock(last.at)} already"
+        last = write
+
+
+def _fields(write: Write) -> Any:
+    value = write.what["value"]
+    return {n: value.get(n) for n in OWN[:2]} if isinstance(value, dict) else value
+
+
+def no_message_lost(run: Run) -> Iterator[str]:
+    """Spec 17.4: every message that was decided on arrives, in the order of its thread."""
+    arrived: dict[tuple[str, str], list[int]] = {}
+    for page in run.world.box.pages:
+        if page.accepted:
+            key = (page.channel.rpartition("/")[2].rpartition(":")[2], page.payload["thread"])
+            arrived.setdefault(key, []).append(page.payload["sequence"])
+    for at, send in run.world.record.sends.values():
+        message = send.message
+        if message.sequence not in arrived.get((send.contact.name, message.thread), ()):
+            yield f"{message.title!r} of {clock(at)} ({message.thread} #{message.sequence}) to {send.contact}"
+    if run.world.plan.replicas > 1:
+        return  # the old owner's request may still be under way when the new one begins
+    for (contact, thread), numbers in arrived.items():
+        firsts = list(dict.fromkeys(numbers))
+        if firsts != sorted(firsts):
+            yield f"{thread} came to {contact} in the order {numbers}"
+
+
+def no_action_untold(run: Run) -> Iterator[str]:
+    """Spec 17.7: somebody hears of every action soon, however the pagers do."""
+    for write in (*run.writes("kv", "api"), *run.writes("deployment", "api")):
+        service = "pix-immo" if write.kind == "kv" else "bookstrack"
+        due = run.deadline(write.at, 45, ("page", "journal", "api", *_lever_targets(write.kind)))
+        told = [
+            p.at for p in run.world.box.pages if p.accepted and p.payload["service"] == service and p.at >= write.at - 15
+        ]
+        if not any(at <= due for at in told):
+            yield f"{write.kind} of {clock(write.at)}: nobody heard by {clock(due)}"
+
+
+def _lever_targets(kind: str) -> tuple[str, ...]:
+    return ("kv.put", "kv.get") if kind == "kv" else ("deployments.post", "deployments.get", "versions.get")
+
+
+def no_fight_with_a_human(run: Run) -> Iterator[str]:
+    """Spec 17.5: a person's decision in an incident is seen as one, and nothing automatic follows for half an hour."""
+    for name, moments in run.world.record.moments.items():
+        until = 0.0
+        for moment in moments:
+            incident = moment.after.incident
+            if _must_be_override(moment):
+                if incident is None or incident.override is None:
+                    yield f"at {clock(moment.at)}: {name}: a person's decision was not taken for an override"
+                else:
+                    run.witness.overrides += 1
+                    until = max(until, moment.event.tick + OVERRIDE)  # type: ignore[union-attr]
+            if _handed_back(moment):
+                until = 0.0
+            if moment.at < until:
+                for pull in run.world.record.pulls:
+                    if pull.moment is moment and pull.automatic:
+                        yield f"at {clock(moment.at)}: {name}: {pull.effect.action} during an override"
+
+
+def _must_be_override(moment: Moment) -> bool:
+    """A poll shows a less safe value, or an old version, that somebody put there in an incident that has acted."""
+    event, before = moment.event, moment.before
+    incident = before.incident
+    if not isinstance(event, Polled) or incident is None or not incident.acted or incident.shadow or incident.quiet:
+        return False
+    if incident.phase is Phase.ACTING:
+        return False  # the lever looks before it leaps
+    ladder = moment.service.ladder
+    if isinstance(event.world, KvView):
+        if before.fields is None or event.world.value is None:
+            return False
+        fields = {n: event.world.value.get(n) for n in ladder.ranked_fields}
+        if before.write is not None and event.now - before.write.at < STALE and fields == before.write.replaced:
+            return False
+        was, now = ladder.place(before.fields), ladder.place(fields)
+        return was is not None and now is not None and now < was
+    if isinstance(event.world, DeploymentsView) and event.world.live is not None and before.accepted is not None:
+        live = event.world.live
+        earlier = [d for d in event.world.deployments if d.created < live.created]
+        served = any(id == live.versions[0][0] for d in earlier for id, _ in d.versions)
+        return live.id != before.accepted and served
+    return False
+
+
+def _handed_back(moment: Moment) -> bool:
+    event, after = moment.event, moment.after
+    orders = (events.Release, events.SetRung, events.RollBack, events.RestoreOrder, events.Trigger, events.Close)
+    if isinstance(event, orders) or (isinstance(event, events.Answer) and event.approved):
+        return True
+    if after.incident is None:
+        return True
+    moved = after.incident.phase is Phase.WATCHING and after.incident.override is None
+    return moved and moment.before.incident is not None and isinstance(event, Polled) and event.world is not None
+
+
+def rollback_targets(run: Run) -> Iterator[str]:
+    """Spec 17.6: no rollback to a version that is flagged, unknown, the same, or younger than the trouble."""
+    worker = run.world.box.workers["api-worker"]
+    doubted: set[str] = set()
+    lever = run.world.services["bookstrack"].ladder.lever
+    stable_after = getattr(lever, "stable_after", 3600)
+    deployments = worker.deployments
+    for index, deployment in enumerate(deployments):
+        if deployment.by != "api":
+            continue
+        target, before = deployment.versions[0][0], deployments[index - 1]
+        pull = _pull_behind(run, "bookstrack", deployment.created)
+        if pull is not None and before.created > pull.moment.at:
+            continue  # somebody deployed after the decision; the lever looked, and could not have known
+        at = clock(deployment.created)
+        live = [id for id, _ in before.versions]
+        if live == [target]:
+            yield f"at {at}: {deployment.versions} was live already"
+        if target in doubted:
+            yield f"at {at}: {worker.version(target).tag} had been rolled back from"
+        served = [
+            deployments[i + 1].created - d.created
+            for i, d in enumerate(deployments[:index])
+            if d.versions[0][0] == target and len(d.versions) == 1
+        ]
+        if max(served, default=0) < stable_after - 2 * run.world.plan.step:
+            yield f"at {at}: {worker.version(target).tag} never served for {stable_after} s"
+        automatic = pull is not None and pull.automatic
+        if automatic and worker.version(target).created >= before.created:
+            yield f"at {at}: {worker.version(target).tag} is younger than the trouble"
+        doubted.update(id for id in live if len(live) == 1)
+
+
+def other_fields_kept(run: Run) -> Iterator[str]:
+    """Spec 17.11: no field is destroyed that notaus does not own."""
+    for write, before in _kv_writes(run):
+        if write.by != "api" or not isinstance(before, dict) or _raced(run, write):
+            continue
+        after = write.what["value"]
+        if any(run.world.in_force(t, write.at - 1) for t in ("kv.get", "api", "all")):
+            continue  # written blind, with the fields last seen
+        lost = {k: v for k, v in before.items() if k not in OWN and after.get(k) != v}
+        if lost:
+            yield f"at {clock(write.at)}: {lost} became {({k: after.get(k) for k in lost})}"
+        if str(after.get("last_updated", "")) < str(before.get("last_updated", "")):
+            yield f"at {clock(write.at)}: last_updated went back"
+
+
+def no_secret_told(run: Run) -> Iterator[str]:
+    """Spec 17.9: no secret in the journal, a page, or the log."""
+    yield from run.witness.leaked
+    for page in run.world.box.pages:
+        text = json.dumps(page.payload)
+        yield from (f"a page of {clock(page.at)} holds {s[:8]}…" for s in SECRETS if s in text)
+    for entry in run.world.record.logged:
+        yield from (f"the log holds {s[:8]}…" for s in SECRETS if s in str(entry))
+
+
+def every_breach_ends(run: Run) -> Iterator[str]:
+    """Issue 4.2: a real breach ends in its action, or in people who were told, within two ticks of being seen."""
+    for (name, _, start), breach in run.witness.breaches.items():
+        step = run.world.plan.step
+        due = run.deadline(breach.first_seen, 2 * step + 15, ("analytics", "page", "journal", "api"))
+        due += 2 * step
+        if breach.last_seen < due:
+            continue  # it ended before
+        if _answered(run, name, breach, due):
+            continue
+        yield f"{name}: {breach.rule.name}, true since {clock(start)}, seen from {clock(breach.first_seen)} to {clock(breach.last_seen)}: nothing by {clock(due)}"
+
+
+def _answered(run: Run, name: str, breach: Breach, due: float) -> bool:
+    """An action for it, or a message that names it, since it began or from a thread that still stands."""
+    rule = breach.rule.name
+    for moment in run.world.record.moments[name]:
+        if not breach.start <= moment.at <= due:
+            continue
+        incident = moment.after.incident
+        if incident is not None and incident.step is not None and rule in incident.step.rules and incident.step.action >= breach.start:
+            return True
+        if moment.after.stopped is not None or (incident is not None and rule in incident.rules and incident.shadow):
+            return True
+    for page in run.world.box.pages:
+        payload = page.payload
+        if not page.accepted or payload["service"] != name or not breach.start - 4000 <= page.at <= due:
+            continue
+        named = rule in payload["title"] or any(rule in line for line in payload["lines"]) or rule in payload["facts"].get("rule", "")
+        if named and (page.at >= breach.start or payload["kind"] == "notice"):
+            return True
+    return False
+
+
+def at_rest_in_the_end(run: Run) -> Iterator[str]:
+    """Issue 4.2: after the faults end the outbox drains and every phase comes to rest."""
+    for name, state in run.world.record.states.items():
+        if state.outbox:
+            yield f"{name}: the outbox still holds {sorted(state.outbox)}"
+        incident = state.incident
+        if incident is not None and incident.phase in (Phase.ACTING, Phase.VALIDATING, Phase.HELD, Phase.AWAITING_APPROVAL):
+            yield f"{name}: {incident.id} is still {incident.phase} (step {incident.step})"
+        if state.request is not None:
+            yield f"{name}: the request {state.request.id} is still open"
+        if state.lock is not None:
+            yield f"{name}: still held until {clock(state.lock.until)}"
+        if state.tick < EPOCH + run.world.plan.seconds - 2 * run.world.plan.step:
+            yield f"{name}: the last tick was {clock(state.tick)}"
+        yield from _knows_the_world(run, name, state)
+
+
+def _knows_the_world(run: Run, name: str, state: State) -> Iterator[str]:
+    box = run.world.box
+    if name == "pix-immo":
+        stored = json.loads(box.kv.read(box.kv_namespace, "config") or b"null")
+        shown = {n: stored.get(n) for n in OWN[:2]} if isinstance(stored, dict) else None
+        if state.fields != shown:
+            yield f"{name}: believes {state.fields}, the key holds {shown}"
+    else:
+        active = box.workers["api-worker"].active
+        live = state.view.live if state.view is not None else None
+        if active is not None and (live is None or live.id != active.id):
+            yield f"{name}: believes {live}, live is {active.id}"
+
+
+def the_journal_explains_the_state(run: Run) -> Iterator[str]:
+    """Spec 12: the journal alone explains every state: what a restart finds is what was last decided."""
+    yield from run.witness.torn
+    for name, state in run.world.record.states.items():
+        if decode(State, run.world.journal.state(name)) != state:
+            yield f"{name}: the state in the journal is another one"
+
+
+def nothing_while_held(run: Run) -> Iterator[str]:
+    """Spec 7: no automatic step (and no trigger's) while a hold forbids it."""
+    for pull in run.world.record.pulls:
+        moment, action = pull.moment, pull.effect.action
+        step = moment.after.incident.step if moment.after.incident is not None else None
+        by_person = step is not None and step.by not in (None, "trigger", "hook")
+        lock = _lock_at(run, moment.service.name, moment.at)
+        if lock is None or by_person:
+            continue
+        if isinstance(action, Deploy) or (isinstance(action, WriteKv) and lock.all):
+            yield f"at {clock(moment.at)}: {moment.service.name}: {action} (again: {pull.again}) during a hold"
+
+
+def _lock_at(run: Run, service: str, at: float) -> events.Hold | None:
+    """The hold in force by the orders that were accepted."""
+    found: events.Hold | None = None
+    for moment in run.world.record.moments[service]:
+        if moment.at > at:
+            break
+        reply = moment.stepped.reply
+        if isinstance(moment.event, events.Hold) and reply is not None and reply.accepted:
+            found = moment.event
+        elif isinstance(moment.event, events.Release):
+            found = None
+    return found if found is not None and at < found.now + found.seconds else None
+
+
+def within_the_budget(run: Run) -> Iterator[str]:
+    """Spec 5: no more automatic steps in a sliding hour than `max_actions`, the safest rung of a KV ladder apart."""
+    times: dict[str, list[int]] = {}
+    for pull in run.world.record.pulls:
+        service, action = pull.moment.service, pull.effect.action
+        if not pull.automatic or pull.again or not isinstance(pull.moment.event, Polled):
+            continue
+        tick = pull.moment.event.tick
+        recent = [t for t in times.setdefault(service.name, []) if t > tick - service.max_actions_per]
+        safest = isinstance(action, WriteKv) and action.rung == service.ladder.safest.name
+        if len(recent) >= service.max_actions and not safest:
+            yield f"at {clock(pull.moment.at)}: {service.name}: {action} is number {len(recent) + 1} within the hour"
+        times[service.name].append(tick)
+
+
+def never_silent(run: Run) -> Iterator[str]:
+    """Spec 17.8: nothing ends in an unforeseen way, and data that stops is told."""
+    for entry in run.world.record.logged:
+        if entry["method"] == "exception" or "unforeseen" in str(entry.get("event")):
+            yield f"logged: {entry.get('event')}: {entry.get('exc_info')}"
+    for name, moments in run.world.record.moments.items():
+        stopped = next((m for m in moments if m.after.stopped is not None), None)
+        if stopped is not None:
+            yield f"at {clock(stopped.at)}: {name} has stopped acting: {stopped.after.stopped}"
+    yield from _untold_blackouts(run)
+
+
+def _untold_blackouts(run: Run) -> Iterator[str]:
+    plan = run.world.plan
+    for fault in run.world.faults:
+        if fault.target != "analytics" or fault.kind == "slow" or fault.until - fault.at < 300 + 4 * plan.step + 60:
+            continue
+        disturbed = [f for f in run.troubled(("journal", "page", "api")) if f[0] < fault.until and f[1] > fault.at - 900]
+        if disturbed or any(d.kind == "reload" and abs(d.at - fault.at) < 2000 for d in plan.deeds):
+            continue
+        for name in run.world.services:
+            told = [
+                p for p in run.world.box.pages
+                if p.payload["service"] == name and "blind" in p.payload["title"] and fault.at - 3600 <= p.at <= fault.until + 60
+            ]  # fmt: skip
+            held = [m for m in run.world.record.moments[name] if fault.at - 2000 < m.at < fault.until and _rests(m.after)]
+            if not told and not held:
+                yield f"{name}: the analytics were out from {clock(fault.at)} to {clock(fault.until)}, and nobody was told"
+
+
+def _rests(state: State) -> bool:
+    """In an override the samples count anew; a deployment starts its rules afresh: neither is blind at once."""
+    incident: Incident | None = state.incident
+    return incident is not None
+
+
+PROMISES: tuple[Promise, ...] = (
+    no_action_without_a_reason,
+    missing_data_says_nothing,
+    only_samples_that_were_read,
+    never_less_safe_by_itself,
+    no_step_twice,
+    no_message_lost,
+    no_action_untold,
+    no_fight_with_a_human,
+    rollback_targets,
+    other_fields_kept,
+    no_secret_told,
+    every_breach_ends,
+    at_rest_in_the_end,
+    the_journal_explains_the_state,
+    nothing_while_held,
+    within_the_budget,
+    never_silent,
+)
+
+
+
+def broken(run: Run) -> list[str]:
+    """Every promise that this run breaks, in words."""
+    found = list(run.world.record.broken)
+    for promise in PROMISES:
+        found += [f"{promise.__name__}: {text}" for text in promise(run)]
+    return found
+
+
+def watched(plan: Plan) -> Run:
+    """Play a plan with a witness."""
+    witnesses: list[Witness] = []
+
+    def prepare(world: World) -> None:
+        witness = Witness(world)
+        witnesses.append(witness)
+        world.on_moment.append(witness.moment)
+        world.on_pull.append(witness.pull)
+        world.on_crash.append(witness.journal_says)
+        world.on_written.append(witness.written)
+
+    return Run(play(plan, prepare), witnesses[0])
