@@ -61,9 +61,11 @@ lint: venv  ## style, types, who may import whom
 	$(BIN)/mypy
 	$(BIN)/lint-imports --config .importlinter --no-cache
 
-coverage: venv  ## the core's own tests reach every branch of the core
+coverage: venv  ## the core's own tests and the scenarios reach every branch of the core
 	$(BIN)/coverage erase
-	$(BIN)/coverage run -m pytest tests/core
+	$(BIN)/coverage run --parallel-mode -m pytest tests/core &
+	$(BIN)/coverage run --parallel-mode -m pytest tests/scenarios; wait
+	$(BIN)/coverage combine --quiet
 	$(BIN)/coverage report --fail-under=100
 
 scenarios: venv  ## the scenario files, as a user runs them

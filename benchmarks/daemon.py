@@ -72,7 +72,9 @@ def sandbox() -> Iterator[dict[str, Any]]:
 
 
 @contextlib.contextmanager
-def daemon(box: dict[str, Any], config: Path, state: Path) -> Iterator[tuple[subprocess.Popen[str], httpx.Client, float]]:
+def daemon(
+    box: dict[str, Any], config: Path, state: Path
+) -> Iterator[tuple[subprocess.Popen[str], httpx.Client, float]]:
     """A daemon process, a client of its API, and when it was started."""
     names = ("pix-oncall", "platform", "engineering-lead")
     slack = ("#incidents", "#bookstrack-alerts", "#engineering")
@@ -192,7 +194,9 @@ def main() -> None:
     runs = []
     for number in range(options.runs):
         runs.append(one_run())
-        print(f"run {number + 1}: first poll {runs[-1][0]:.2f} s, breach to write {runs[-1][1] * 1000:.0f} ms", flush=True)
+        print(
+            f"run {number + 1}: first poll {runs[-1][0]:.2f} s, breach to write {runs[-1][1] * 1000:.0f} ms", flush=True
+        )
     starts, delays = sorted(r[0] for r in runs), sorted(r[1] for r in runs)
     p95 = delays[min(len(delays) - 1, int(len(delays) * 0.95))]
     print(f"\nstart-up to first poll      median {statistics.median(starts):.2f} s, worst {starts[-1]:.2f} s")

@@ -47,7 +47,7 @@ def measured(work: Callable[[int], object], times: int) -> list[float]:
 def report(name: str, taken: list[float]) -> None:
     taken = sorted(taken)
     p99 = taken[int(len(taken) * 0.99)]
-    print(f"{name:<32}{statistics.median(taken):>9.3f}{p99:>9.3f}{taken[-1]:>9.3f}")  # noqa: T201
+    print(f"{name:<32}{statistics.median(taken):>9.3f}{p99:>9.3f}{taken[-1]:>9.3f}")
 
 
 def run(name: str, url: str) -> None:
@@ -62,7 +62,7 @@ def run(name: str, url: str) -> None:
 
 
 def main() -> None:
-    print(f"{'milliseconds':<32}{'median':>9}{'p99':>9}{'max':>9}")  # noqa: T201
+    print(f"{'milliseconds':<32}{'median':>9}{'p99':>9}{'max':>9}")
     report("memory: open", measured(lambda n: Journal.open("sqlite://").close(), 20))
     run("memory", "sqlite://")
     with tempfile.TemporaryDirectory() as folder:

@@ -1,14 +1,14 @@
 """The error tree. What a caller needs to know of a remote failure: was it refused, or was there silence?
 
-    NotausError
-    ├── ConfigurationError      a person's mistake, with file and line; exit code 2
-    ├── ReadFailed              nothing was learned; never a zero
-    ├── CallFailed              a call to Cloudflare or another service
-    │   ├── Refused             it answered no, and would again
-    │   ├── Busy                it answered "later" (429, 5xx); nothing was done
-    │   └── Silent              no usable answer; it may have been done
-    ├── Undelivered             a message did not get through, for now or for good
-    └── JournalFailed           the journal could not be written or read
+NotausError
+├── ConfigurationError      a person's mistake, with file and line; exit code 2
+├── ReadFailed              nothing was learned; never a zero
+├── CallFailed              a call to Cloudflare or another service
+│   ├── Refused             it answered no, and would again
+│   ├── Busy                it answered "later" (429, 5xx); nothing was done
+│   └── Silent              no usable answer; it may have been done
+├── Undelivered             a message did not get through, for now or for good
+└── JournalFailed           the journal could not be written or read
 """
 
 from __future__ import annotations

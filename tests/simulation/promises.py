@@ -479,25 +479,25 @@ def nothing_while_held(run: Run) -> Iterator[str]:
         moment, action = pull.moment, pull.effect.action
         step = moment.after.incident.step if moment.after.incident is not None else None
         by_person = step is not None and step.by not in (None, "trigger", "hook")
-        lock = _lock_at(run, moment.service.name, moment.at)
+        lock = _lock_before(run, moment)
         if lock is None or by_person:
             continue
         if isinstance(action, Deploy) or (isinstance(action, WriteKv) and lock.all):
             yield f"at {clock(moment.at)}: {moment.service.name}: {action} (again: {pull.again}) during a hold"
 
 
-def _lock_at(run: Run, service: str, at: float) -> events.Hold | None:
-    """The hold in force by the orders that were accepted."""
+def _lock_before(run: Run, of: Moment) -> events.Hold | None:
+    """The hold in force at a moment, by the orders that had been accepted."""
     found: events.Hold | None = None
-    for moment in run.world.record.moments[service]:
-        if moment.at > at:
+    for moment in run.world.record.moments[of.service.name]:
+        if moment is of:
             break
         reply = moment.stepped.reply
         if isinstance(moment.event, events.Hold) and reply is not None and reply.accepted:
             found = moment.event
         elif isinstance(moment.event, events.Release):
             found = None
-    return found if found is not None and at < found.now + found.seconds else None
+    return found if found is not None and of.at < found.now + found.seconds else None
 
 
 def within_the_budget(run: Run) -> Iterator[str]:
@@ -519,7 +519,7 @@ def never_silent(run: Run) -> Iterator[str]:
     """Spec 17.8: nothing ends in an unforeseen way, and data that stops is told."""
     for entry in run.world.record.logged:
         if entry["method"] == "exception" or "unforeseen" in str(entry.get("event")):
-            yield f"logged: {entry.get('event')}: {entry.get('exc_info')}"
+            yield f"logged: {entry.get('event')}: {entry.get('error')}"
     for name, moments in run.world.record.moments.items():
         stopped = next((m for m in moments if m.after.stopped is not None), None)
         if stopped is not None:

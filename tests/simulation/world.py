@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import random
+import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import cache, partial
@@ -666,7 +667,7 @@ def play(plan: Plan, prepare: Callable[[World], None] = lambda world: None) -> W
 
     def capture(logger: Any, method: str, event: dict[str, Any]) -> dict[str, Any]:
         if method in ("error", "exception", "critical"):
-            found.append({**event, "method": method})
+            found.append({**event, "method": method, "error": repr(sys.exc_info()[1])})
         raise structlog.DropEvent
 
     before = structlog.get_config()

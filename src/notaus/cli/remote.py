@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
 import httpx
+from pydantic import SecretStr
+from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from notaus import log
 from notaus.cli.desk import Answer, Body
@@ -20,8 +23,24 @@ ANSWER_SECONDS = 35.0
 EVERYWHERE = {"0.0.0.0": "127.0.0.1", "::": "::1", "": "127.0.0.1"}
 
 
+class Elsewhere(BaseSettings):
+    """A daemon that runs somewhere else, in a container or on another host: its address and its API token.
+
+    From the environment: `NOTAUS_URL`, and `NOTAUS_API_TOKEN` or `NOTAUS_API_TOKEN_FILE`.
+    """
+
+    model_config = SettingsConfigDict(env_prefix="NOTAUS_", extra="ignore")
+
+    url: str | None = None
+    api_token: SecretStr | None = None
+    api_token_file: Path | None = None
+
+
 def address(settings: Settings) -> str:
     """The base URL at which the daemon of these settings is reached from here."""
+    elsewhere = Elsewhere().url
+    if elsewhere:
+        return elsewhere.rstrip("/")
     host = EVERYWHERE.get(settings.listen.address, settings.listen.address)
     return f"http://[{host}]:{settings.listen.port}" if ":" in host else f"http://{host}:{settings.listen.port}"
 
@@ -45,7 +64,10 @@ class Daemon:
         async with httpx.AsyncClient(
             base_url=address(settings), headers=headers, timeout=timeout, trust_env=False
         ) as http:
-            yield cls(http) if settings.listen.port and await _answers(http, settings) else None
+            answers = bool(Elsewhere().url or settings.listen.port) and await _answers(http, settings)
+            if not answers and Elsewhere().url:  # this process must not act in its place: it may well be running
+                raise NotausError(f"no daemon answers at {http.base_url} (NOTAUS_URL)")
+            yield cls(http) if answers else None
 
     async def status(self) -> Mapping[str, Any]:
         found: Mapping[str, Any] = _told(await self._get("/api/status"))
@@ -82,8 +104,12 @@ class Daemon:
 
 
 def _token(settings: Settings) -> str:
+    elsewhere = Elsewhere()
+    if elsewhere.api_token is not None:
+        log.redact(elsewhere.api_token.get_secret_value())
+        return elsewhere.api_token.get_secret_value()
     try:
-        token = settings.token_file.read_text().strip()
+        token = (elsewhere.api_token_file or settings.token_file).read_text().strip()
     except FileNotFoundError:
         return ""
     except OSError as error:

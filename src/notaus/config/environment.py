@@ -14,8 +14,8 @@ from notaus.config.problems import Report, Where, near_miss
 Environ = Mapping[str, str]
 
 PREFIX = "NOTAUS_"
-NOT_SETTINGS = frozenset({"CONFIG"})
-"""`NOTAUS_CONFIG` names the directory; it is no setting."""
+NOT_SETTINGS = frozenset({"CONFIG", "URL", "API_TOKEN", "API_TOKEN_FILE"})
+"""The command line's own: which directory, and which daemon."""
 
 _REFERENCE = re.compile(r"\$\{([^}]*)\}")
 _NAME = re.compile(r"([A-Za-z_]\w*)(?::-(.*))?", re.DOTALL)

@@ -1,4 +1,4 @@
-"""What a service file says of its sources, one class per `source:` kind. Read by `notaus.config`, carried out by `notaus.sources`."""
+"""What a service file says of its sources, one class per `source:` kind; carried out by `notaus.sources`."""
 
 from __future__ import annotations
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 from notaus.core.deployment import Doubt
@@ -18,7 +18,7 @@ from notaus.core.effect import (
 from notaus.core.evidence import Evidence
 from notaus.core.hold import Truth, truth
 from notaus.core.incident import Cause, Phase, Step
-from notaus.core.ladder import DeploymentLever, KvLever
+from notaus.core.ladder import KvLever
 from notaus.core.page import Status
 from notaus.core.paging import by_hand, describe, fact, kv_command, tell
 from notaus.core.rule import Rule, Severity

@@ -49,10 +49,8 @@ class Ruling:
 
 def rule_on(turn: Turn, rule: Rule, run: Run | None, rung: str) -> Ruling:
     """Whether the breach of `rule` (a trigger has no run) may take the step to `rung` now."""
-    if isinstance(turn.service.ladder.lever, KvLever):
-        ruling = _on_kv(turn, rule, run)
-    else:
-        ruling = _on_rollback(turn, rule, run)
+    judge = _on_kv if isinstance(turn.service.ladder.lever, KvLever) else _on_rollback
+    ruling = judge(turn, rule, run)
     if ruling.permit is not Permit.ACT:
         return ruling
     if rule.approval:

@@ -180,7 +180,8 @@ def _roll_back(turn: Turn, order: RollBack) -> None:
 
 def _target(turn: Turn, order: RollBack) -> tuple[Version | None, str]:
     registry, view = turn.state.registry, turn.state.view
-    assert view is not None and view.live is not None
+    assert view is not None
+    assert view.live is not None
     if order.to is None:
         found = deployment.target(registry, view)
         blocked = found.blocked and not order.accept_changed_secrets

@@ -87,12 +87,6 @@ class Service:
     """An approval request expires after this."""
     baselines: Mapping[str, Baseline] | None = None
     """The usual behaviour by signal, where it is given rather than learned (scenarios, backtests)."""
-    lookback: int = field(init=False, compare=False, repr=False)
-    """Seconds of samples kept at hand: the longest rule, an episode of evidence, the hour-ago look of `blind`."""
-
-    def __post_init__(self) -> None:
-        spans = [max(r.hold, r.hold_within or 0) + self.window(r) + self.settle(r) for r in self.rules]
-        object.__setattr__(self, "lookback", max(spans, default=0) + 4500)
 
     def rule(self, name: str) -> Rule:
         return next(r for r in self.rules if r.name == name)
@@ -111,3 +105,11 @@ class Service:
     def rolls_back(self, rule: Rule) -> bool:
         """Whether the rule leads to a version rollback; such rules judge one deployment (spec 7)."""
         return isinstance(self.ladder.lever, DeploymentLever) and rule.then != INVESTIGATE
+
+    @property
+    def lookback(self) -> int:
+        """Seconds of samples kept at hand: the longest rule, an episode of evidence, the hour-ago look of `blind`."""
+        longest = max(
+            (max(r.hold, r.hold_within or 0) + self.window(r) + self.settle(r) for r in self.rules), default=0
+        )
+        return longest + 4500

@@ -40,6 +40,9 @@ class Executor:
         self.clock, self.metrics, self.post = clock, metrics, post
         self.tasks: dict[str, asyncio.Task[None]] = {}
         self._turns: dict[tuple[Contact, str], _Turn] = {}
+        self._pulling: dict[str, asyncio.Task[None]] = {}
+        """Who has a hand on the lever of each service."""
+        self._overtaken: set[str] = set()
 
     def start(self, service: Service, effect: Effect) -> None:
         """Carry out `effect`, unless it is being carried out already."""
@@ -77,7 +80,13 @@ class Executor:
         slow = asyncio.create_task(self._call_slow(effect))
         started = self.clock.now()
         try:
+            await self._overtake(effect)
             result = await self.levers.pull(service, effect)
+        except asyncio.CancelledError:
+            if effect.id not in self._overtaken:
+                raise
+            self._overtaken.discard(effect.id)
+            result = LeverResult(Outcome.UNKNOWN, "overtaken by a later step")
         except Exception as error:  # a lever never raises; if one does, whether it acted is unknown
             log.exception("a lever failed in an unforeseen way", effect=effect.id)
             result = LeverResult(Outcome.UNKNOWN, f"{type(error).__name__}: {error}")
@@ -92,6 +101,25 @@ class Executor:
         self.metrics.action_duration_seconds.labels(service=service.name, lever=kind).observe(took)
         log.info("lever", service=service.name, effect=effect.id, outcome=str(result.outcome), detail=result.detail)
         self.post(effect.service, LeverEnded(int(self.clock.now()), effect.id, result))
+
+    async def _overtake(self, effect: PullLever) -> None:
+        """One hand on a lever: a later step makes an earlier one let go, and looks only once that has.
+
+        Looks and leaps of two that run side by side could come in any order, and leave the less safe of both.
+        """
+        earlier = self._pulling.get(effect.service)
+        mine = asyncio.current_task()
+        assert mine is not None
+        self._pulling[effect.service] = mine
+        mine.add_done_callback(lambda task: self._let_go(effect.service, task))
+        if earlier is not None and not earlier.done():
+            self._overtaken.add(earlier.get_name())
+            earlier.cancel()
+            await asyncio.wait([earlier])
+
+    def _let_go(self, service: str, task: asyncio.Task[None]) -> None:
+        if self._pulling.get(service) is task:
+            del self._pulling[service]
 
     async def _call_slow(self, effect: PullLever) -> None:
         """Counted from the intent: a restart in between does not put people off."""
