@@ -14,7 +14,7 @@ from notaus import config
 from notaus.app import App
 from notaus.backtest import scenario
 from notaus.backtest.edge import ScenarioTransport
-from notaus.backtest.runner import EPOCH, LEAD, _Bells, _Stage
+from notaus.backtest.runner import EPOCH, _Bells, _Stage
 from notaus.backtest.virtual_time import VirtualTimeLoop, run
 from notaus.clock import SystemClock
 from notaus.config import Configuration
@@ -137,7 +137,7 @@ class Stage(_Stage):
     async def _play(self) -> Any:
         for number in range(self.plan.replicas):
             await self._start(number)
-        for at in range(EPOCH - LEAD + 15, EPOCH + self.end, 15):
+        for at in range(EPOCH, EPOCH + self.end, 15):
             await self._until(at)
             if at == EPOCH and self.key_writes == []:
                 self._deploy("v2.0.0", new=True)
