@@ -84,7 +84,8 @@ def first_line(started: subprocess.Popen[str]) -> Any:
 
 @pytest.fixture(scope="module")
 def clock(request: pytest.FixtureRequest) -> Clock:
-    return Clock(time.time(), getattr(request.module, "SPEED", SPEED))
+    now = time.time()
+    return Clock(now, now, getattr(request.module, "SPEED", SPEED))
 
 
 @pytest.fixture(scope="module")

@@ -5,11 +5,19 @@ from __future__ import annotations
 import json
 import os
 import signal
+import subprocess
+import sys
 import time
 from pathlib import Path
 
+import pytest
+
 from notaus.cli.demo.stage import CONFIG as EMBEDDED
+from notaus.sandbox.workerd import find
 from tests.cli.conftest import CONFIG, call, process, wait_until
+
+
+PROJECT = Path(__file__).parents[2]
 
 
 def test_the_configuration_in_the_package_is_the_projects() -> None:
@@ -84,3 +92,16 @@ def test_a_speed_that_no_machine_keeps_up_with_is_refused() -> None:
     found = call("demo", "--speed", "1000")
     assert found.code == 2
     assert "must be from 1 to 60" in found.err
+
+
+@pytest.mark.skipif(find(PROJECT) is None, reason="workerd is not installed")
+def test_a_real_worker_takes_the_place_of_the_users() -> None:
+    """`notaus demo --workerd` would show something else than what it says."""
+    done = subprocess.run(
+        [sys.executable, "-m", "notaus", "demo", "--workerd", "--speed", "24", "--json"],
+        cwd=PROJECT, capture_output=True, text=True, timeout=240, check=False,
+    )  # fmt: skip
+    events = [json.loads(line) for line in done.stdout.splitlines()]
+    assert (done.returncode, events[-1]["missing"]) == (0, []), done.stderr
+    measured = next(event for event in events if event["event"] == "measured")
+    assert 180 <= measured["seconds"] <= 720

@@ -22,10 +22,12 @@ import httpx
 from notaus.cli.demo.teller import Teller
 from notaus.cli.remote import Daemon
 from notaus.errors import NotausError
+from notaus.sandbox.workerd import Workerd, WorkerFiles, find
 
 CONFIG = Path(__file__).parent / "config"
 """Equal to the project's config/, so that the demo works from an installed package."""
 ZONE = "3a1f0c5d9b7e4826a0d5c1e2f3b4a596"
+DAY = 86_400.0
 START_SECONDS = 40.0
 END_SECONDS = 10.0
 PAGERDUTY = ("pix-oncall", "platform", "engineering-lead")
@@ -36,13 +38,14 @@ FOREIGN = ("NOTAUS_", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY")
 
 @dataclass(frozen=True, slots=True)
 class Clock:
-    """The clock that both processes share: virtual = anchor + (real - anchor) x speed."""
+    """The clock that both processes share: virtual + (real - anchor) x speed."""
 
     anchor: float
+    virtual: float
     speed: float
 
     def now(self) -> float:
-        return self.anchor + (time.time() - self.anchor) * self.speed
+        return self.virtual + (time.time() - self.anchor) * self.speed
 
     async def sleep(self, seconds: float) -> None:
         await asyncio.sleep(seconds / self.speed)
@@ -55,6 +58,8 @@ class Stage:
         self, directory: Path, clock: Clock, sandbox: Mapping[str, Any], url: str, http: httpx.AsyncClient
     ) -> None:
         self.directory, self.clock, self.sandbox, self.url, self.http = directory, clock, sandbox, url, http
+        self.worker: Workerd | None = None
+        """The real Worker, in a demo with one."""
         token = (directory / "api-token").read_text().strip()
         self._api = httpx.AsyncClient(
             base_url=url, headers={"Authorization": f"Bearer {token}"}, timeout=20.0, trust_env=False
@@ -63,24 +68,38 @@ class Stage:
 
     @classmethod
     @contextlib.asynccontextmanager
-    async def built(cls, speed: float, seed: int, teller: Teller, *, keep: bool) -> AsyncIterator[Stage]:
-        """Start both processes; whatever happens, they are ended. Raises NotausError where one does not start."""
+    async def built(
+        cls, speed: float, seed: int, teller: Teller, *, keep: bool, real_worker: RealWorker | None = None
+    ) -> AsyncIterator[Stage]:
+        """Start the processes; whatever happens, they are ended. Raises NotausError where one does not start.
+
+        With a real Worker, its visitors are the only traffic, and it is the only service.
+        """
         directory = Path(tempfile.mkdtemp(prefix="notaus-demo-"))
-        clock = Clock(time.time(), speed)
+        now = time.time()
+        # workerd stamps its points with the machine's time; a day ahead, nobody takes that for the shared clock's.
+        clock = Clock(now, now if real_worker is None else now + DAY, speed)
         try:
             async with contextlib.AsyncExitStack() as stack:
-                spot = f"{clock.anchor!r},{clock.anchor!r},{speed!r}"
-                command = ("sandbox", "--port", "0", "--json", "--seed", str(seed), "--clock", spot)
+                spot = f"{clock.anchor!r},{clock.virtual!r},{speed!r}"
+                users = () if real_worker is None else ("--no-traffic",)
+                command = ("sandbox", "--port", "0", "--json", "--seed", str(seed), "--clock", spot, *users)
                 sandbox = await stack.enter_async_context(_process(command, _surroundings(), directory))
                 teller.tell("sandbox", f"an emulated Cloudflare account serves at {sandbox['admin'][:-6]}")
-                variables = environment(sandbox, clock, directory)
-                run = ("run", "--config", str(CONFIG), "--json")
+                variables, config, worker = environment(sandbox, clock, directory), CONFIG, None
+                if real_worker is not None:
+                    worker = stack.enter_context(real_worker.started(sandbox))
+                    teller.tell("workerd", f"the example Worker runs in workerd at {worker.url}")
+                    variables["NOTAUS_ORIGINS"] = json.dumps({"api.pix.immo": worker.url})
+                    config = _config_of("pix-immo", directory)
+                run = ("run", "--config", str(config), "--json")
                 ready = await stack.enter_async_context(_process(run, _surroundings() | variables, directory))
                 teller.tell("daemon", f"the daemon guards {' and '.join(ready['services'])}, at {ready['url']}")
                 port = ready["url"].rpartition(":")[2]
                 _keep_environment(directory, variables | {"NOTAUS_LISTEN__PORT": port})
                 http = await stack.enter_async_context(httpx.AsyncClient(timeout=20.0, trust_env=False))
                 stage = cls(directory, clock, sandbox, ready["url"], http)
+                stage.worker = worker
                 await stack.enter_async_context(stage._api)
                 yield stage
         finally:
@@ -126,10 +145,45 @@ def environment(sandbox: Mapping[str, Any], clock: Clock, directory: Path) -> di
         "NOTAUS_CLOUDFLARE__API_URL": sandbox["api"],
         "NOTAUS_ORIGINS": json.dumps({"api.pix.immo": workers["pix-immo"], "api.oooefam.net": workers["bookstrack"]}),
         "NOTAUS_CHANNELS": json.dumps(channels),
-        "NOTAUS_CLOCK": json.dumps({"speed": clock.speed, "anchor": [clock.anchor, clock.anchor]}),
+        "NOTAUS_CLOCK": json.dumps({"speed": clock.speed, "anchor": [clock.anchor, clock.virtual]}),
         "NOTAUS_LISTEN__PORT": "0",
         "NOTAUS_STORE": str(directory / "notaus.sqlite"),
     }
+
+
+@dataclass(frozen=True, slots=True)
+class RealWorker:
+    """The example Worker and the workerd that can run it. Both come with a checkout of the project, not with the package."""
+
+    binary: Path
+    files: WorkerFiles
+
+    @classmethod
+    def found(cls) -> RealWorker:
+        """Raises NotausError where one of them is missing."""
+        project = Path(__file__).parents[4]
+        binary = find(project)
+        if binary is None:
+            raise NotausError(
+                "workerd is not installed: `make judges` in a checkout installs it, or name it with NOTAUS_WORKERD"
+            )
+        try:
+            return cls(binary, WorkerFiles.read(project / "examples/canary-worker"))
+        except (OSError, ValueError) as error:
+            raise NotausError(f"the example Worker comes with a checkout of the project: {error}") from None
+
+    def started(self, sandbox: Mapping[str, Any]) -> Workerd:
+        """The Worker, its bindings served by the sandbox; a context manager."""
+        return Workerd(self.binary, self.files, sandbox["admin"].removesuffix("/admin"), {"UPLOAD_TOKEN": "demo"})
+
+
+def _config_of(service: str, directory: Path) -> Path:
+    """The demo's configuration with one service alone."""
+    config = directory / "config"
+    (config / "services").mkdir(parents=True)
+    for name in ("notaus.yaml", f"services/{service}.yaml"):
+        shutil.copyfile(CONFIG / name, config / name)
+    return config
 
 
 def _surroundings() -> dict[str, str]:

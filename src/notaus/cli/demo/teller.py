@@ -88,7 +88,7 @@ class Teller:
             for each in missing:
                 self.out.print(f"  ✗ {each}", markup=False)
         else:
-            self.out.print(f"[bold green]Both incidents were handled as the runbooks say ({took:.0f} s).[/]")
+            self.out.print(f"[bold green]Handled as the runbooks say ({took:.0f} s).[/]")
 
     def keeping(self, stage: Stage) -> None:
         """What can be looked at while both go on running."""
