@@ -61,21 +61,20 @@ lint: venv  ## style, types, who may import whom
 	$(BIN)/mypy
 	$(BIN)/lint-imports --config .importlinter --no-cache
 
-coverage: venv  ## the core's own tests and the scenarios reach every branch of the core
+coverage: venv  ## the core's own tests reach every branch of the core
 	$(BIN)/coverage erase
-	$(BIN)/coverage run --parallel-mode -m pytest tests/core &
-	$(BIN)/coverage run --parallel-mode -m pytest tests/scenarios; wait
-	$(BIN)/coverage combine --quiet
+	$(BIN)/coverage run -m pytest tests/core
 	$(BIN)/coverage report --fail-under=100
 
 scenarios: venv  ## the scenario files, as a user runs them
 	$(BIN)/notaus test --config config tests/scenarios/*.yaml
+	$(BIN)/notaus test --config tests/scenarios/config tests/scenarios/custom/*.yaml
 
 rules: venv  ## Prometheus' own judgement of the alert rules, where promtool is to be had
 	@dev/promtool-tests
 
-unit: venv  ## every test
-	$(BIN)/python -m pytest -n 2 -rs
+unit: venv  ## every test that `coverage` and `scenarios` have not run
+	$(BIN)/python -m pytest -n 2 -rs --ignore tests/core --ignore tests/scenarios
 
 # --- chores -------------------------------------------------------------------------------------------------------
 
@@ -88,6 +87,7 @@ lock:  ## resolve the dependencies anew (needs uv)
 
 docs: venv  ## write the generated pages anew
 	$(BIN)/python dev/licences.py > docs/licences.md
+	$(BIN)/python dev/incident.py > docs/incident.md
 	$(BIN)/python -m notaus.metrics > docs/metrics.md
 	$(BIN)/python -m notaus.config.reference > docs/configuration.md
 

@@ -16,7 +16,6 @@ from notaus.cli.demo.stage import CONFIG as EMBEDDED
 from notaus.sandbox.workerd import find
 from tests.cli.conftest import CONFIG, call, process, wait_until
 
-
 PROJECT = Path(__file__).parents[2]
 
 

@@ -28,9 +28,7 @@ def test_the_environment_names_a_daemon_elsewhere(settings: Settings, monkeypatc
     assert remote._token(settings) == "a-token-of-elsewhere"
 
 
-async def test_nobody_acts_in_place_of_a_daemon_elsewhere(
-    settings: Settings, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_nobody_acts_in_place_of_a_daemon_elsewhere(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
     """Out of reach is not dead: this process would act beside it."""
     monkeypatch.setenv("NOTAUS_URL", "http://127.0.0.1:1")
     with pytest.raises(NotausError, match="NOTAUS_URL"):
