@@ -75,7 +75,11 @@ class TroubledJournal:
     """One daemon's way to the journal: it fails while the plan says so, and is a place to crash at."""
 
     def __init__(
-        self, journal: Any, failing: Callable[[], bool], reached: Callable[[str], bool], written: Callable[[Record], None]
+        self,
+        journal: Any,
+        failing: Callable[[], bool],
+        reached: Callable[[str], bool],
+        written: Callable[[Record], None],
     ) -> None:
         self._journal, self._failing, self._reached, self._written = journal, failing, reached, written
 

@@ -203,7 +203,11 @@ def _masses(of: int, among: int, p: float, phi: float) -> Iterator[float]:
     size = among * p / (phi - 1)
     for k in range(of, of + 20_000):
         yield math.exp(
-            math.lgamma(k + size) - math.lgamma(k + 1) - math.lgamma(size) - size * math.log(phi) + k * math.log(1 - 1 / phi)
+            math.lgamma(k + size)
+            - math.lgamma(k + 1)
+            - math.lgamma(size)
+            - size * math.log(phi)
+            + k * math.log(1 - 1 / phi)
         )
 
 

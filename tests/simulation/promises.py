@@ -95,7 +95,9 @@ class Witness:
         self.actions += 1
         why = self._objection(pull.moment)
         if why is not None:
-            self.unreasoned.append(f"at {clock(pull.moment.at)} {pull.moment.service.name}: {pull.effect.action}: {why}")
+            self.unreasoned.append(
+                f"at {clock(pull.moment.at)} {pull.moment.service.name}: {pull.effect.action}: {why}"
+            )
 
     def _objection(self, moment: Moment) -> str | None:
         """Why an automatic step had no reason; None where it had one."""
@@ -108,9 +110,10 @@ class Witness:
         ledger = self.world.record.ledgers[service.name]
         rules = [service.rule(name) for name in step.rules if service.has_rule(name)]
         old = before.incident.step if before.incident is not None else None
-        if old is not None and before.incident is not None and before.incident.phase is Phase.VALIDATING:
-            if set(step.rules) == set(old.rules) and oracle.did_not_help(service, old, ledger, event.tick):
-                return None
+        validating = before.incident is not None and before.incident.phase is Phase.VALIDATING
+        same = old is not None and validating and set(step.rules) == set(old.rules)
+        if same and old is not None and oracle.did_not_help(service, old, ledger, event.tick):
+            return None
         found = []
         for rule in rules:
             if rule.on_blind == step.rung and self._blind(rule, service, moment):
@@ -203,9 +206,9 @@ def never_less_safe_by_itself(run: Run) -> Iterator[str]:
             continue
         was, now = ladder.place(before), ladder.place(write.what["value"])
         pull = _pull_behind(run, "pix-immo", write.at)
-        if was is not None and now is not None and now < was and (pull is None or pull.automatic):
-            if not _raced(run, write):
-                yield f"at {clock(write.at)}: {before} became {write.what['value']}"
+        weaker = was is not None and now is not None and now < was
+        if weaker and (pull is None or pull.automatic) and not _raced(run, write):
+            yield f"at {clock(write.at)}: {before} became {write.what['value']}"
 
 
 def _kv_writes(run: Run) -> Iterator[tuple[Write, Any]]:
@@ -276,7 +279,9 @@ def no_action_untold(run: Run) -> Iterator[str]:
         service = "pix-immo" if write.kind == "kv" else "bookstrack"
         due = run.deadline(write.at, 45, ("page", "journal", "api", *_lever_targets(write.kind)))
         told = [
-            p.at for p in run.world.box.pages if p.accepted and p.payload["service"] == service and p.at >= write.at - 15
+            p.at
+            for p in run.world.box.pages
+            if p.accepted and p.payload["service"] == service and p.at >= write.at - 15
         ]
         if not any(at <= due for at in told):
             yield f"{write.kind} of {clock(write.at)}: nobody heard by {clock(due)}"
@@ -385,7 +390,7 @@ def other_fields_kept(run: Run) -> Iterator[str]:
             continue  # written blind, with the fields last seen
         lost = {k: v for k, v in before.items() if k not in OWN and after.get(k) != v}
         if lost:
-            yield f"at {clock(write.at)}: {lost} became {({k: after.get(k) for k in lost})}"
+            yield f"at {clock(write.at)}: {lost} became { ({k: after.get(k) for k in lost}) }"
         if str(after.get("last_updated", "")) < str(before.get("last_updated", "")):
             yield f"at {clock(write.at)}: last_updated went back"
 
@@ -410,7 +415,8 @@ def every_breach_ends(run: Run) -> Iterator[str]:
             continue  # it ended before
         if _answered(run, name, breach, due):
             continue
-        yield f"{name}: {breach.rule.name}, true since {clock(start)}, seen from {clock(breach.first_seen)} to {clock(breach.last_seen)}: nothing by {clock(due)}"
+        seen = f"seen from {clock(breach.first_seen)} to {clock(breach.last_seen)}"
+        yield f"{name}: {breach.rule.name}, true since {clock(start)}, {seen}: nothing by {clock(due)}"
 
 
 def _answered(run: Run, name: str, breach: Breach, due: float) -> bool:
@@ -420,7 +426,12 @@ def _answered(run: Run, name: str, breach: Breach, due: float) -> bool:
         if not breach.start <= moment.at <= due:
             continue
         incident = moment.after.incident
-        if incident is not None and incident.step is not None and rule in incident.step.rules and incident.step.action >= breach.start:
+        if (
+            incident is not None
+            and incident.step is not None
+            and rule in incident.step.rules
+            and incident.step.action >= breach.start
+        ):
             return True
         if moment.after.stopped is not None or (incident is not None and rule in incident.rules and incident.shadow):
             return True
@@ -428,7 +439,11 @@ def _answered(run: Run, name: str, breach: Breach, due: float) -> bool:
         payload = page.payload
         if not page.accepted or payload["service"] != name or not breach.start - 4000 <= page.at <= due:
             continue
-        named = rule in payload["title"] or any(rule in line for line in payload["lines"]) or rule in payload["facts"].get("rule", "")
+        named = (
+            rule in payload["title"]
+            or any(rule in line for line in payload["lines"])
+            or rule in payload["facts"].get("rule", "")
+        )
         if named and (page.at >= breach.start or payload["kind"] == "notice"):
             return True
     return False
@@ -440,7 +455,12 @@ def at_rest_in_the_end(run: Run) -> Iterator[str]:
         if state.outbox:
             yield f"{name}: the outbox still holds {sorted(state.outbox)}"
         incident = state.incident
-        if incident is not None and incident.phase in (Phase.ACTING, Phase.VALIDATING, Phase.HELD, Phase.AWAITING_APPROVAL):
+        if incident is not None and incident.phase in (
+            Phase.ACTING,
+            Phase.VALIDATING,
+            Phase.HELD,
+            Phase.AWAITING_APPROVAL,
+        ):
             yield f"{name}: {incident.id} is still {incident.phase} (step {incident.step})"
         if state.request is not None:
             yield f"{name}: the request {state.request.id} is still open"
@@ -532,7 +552,9 @@ def _untold_blackouts(run: Run) -> Iterator[str]:
     for fault in run.world.faults:
         if fault.target != "analytics" or fault.kind == "slow" or fault.until - fault.at < 300 + 4 * plan.step + 60:
             continue
-        disturbed = [f for f in run.troubled(("journal", "page", "api")) if f[0] < fault.until and f[1] > fault.at - 900]
+        disturbed = [
+            f for f in run.troubled(("journal", "page", "api")) if f[0] < fault.until and f[1] > fault.at - 900
+        ]
         if disturbed or any(d.kind == "reload" and abs(d.at - fault.at) < 2000 for d in plan.deeds):
             continue
         for name in run.world.services:
@@ -540,7 +562,9 @@ def _untold_blackouts(run: Run) -> Iterator[str]:
                 p for p in run.world.box.pages
                 if p.payload["service"] == name and "blind" in p.payload["title"] and fault.at - 3600 <= p.at <= fault.until + 60
             ]  # fmt: skip
-            held = [m for m in run.world.record.moments[name] if fault.at - 2000 < m.at < fault.until and _rests(m.after)]
+            held = [
+                m for m in run.world.record.moments[name] if fault.at - 2000 < m.at < fault.until and _rests(m.after)
+            ]
             if not told and not held:
                 yield f"{name}: the analytics were out from {clock(fault.at)} to {clock(fault.until)}, and nobody was told"
 
@@ -570,7 +594,6 @@ PROMISES: tuple[Promise, ...] = (
     within_the_budget,
     never_silent,
 )
-
 
 
 def broken(run: Run) -> list[str]:

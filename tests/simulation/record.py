@@ -134,5 +134,3 @@ def clock(at: float) -> str:
     whole = int(at - EPOCH)
     sign, whole = ("-", -whole) if whole < 0 else ("", whole)
     return f"{sign}{whole // 3600}:{whole // 60 % 60:02}:{whole % 60:02}"
-
-

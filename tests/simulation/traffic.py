@@ -229,7 +229,7 @@ class SyntheticReader:
             known = [(p.latency, p.among) for p in parts if p.latency is not None and p.among]
             if not known:  # only what came in late
                 return Sample(at, among=among, effective=sampled)
-            value = Fraction(sum(l * n for l, n in known), sum(n for _, n in known))
+            value = Fraction(sum(latency * n for latency, n in known), sum(n for _, n in known))
             return Sample(at, value, among=among, effective=sampled)
         of = Fraction(sum(p.of * p.weight for p in parts))
         if signal.name == "proxy.share":

@@ -31,14 +31,14 @@ from notaus.core.service import Contact, Contacts, Mode, Service
 from notaus.core.verification import RampStep
 from notaus.daemon.scheduler import Bells
 from notaus.errors import ConfigurationError, NotausError, ReadFailed
-from notaus.journal import Journal, Record as Written
+from notaus.journal import Journal
+from notaus.journal import Record as Written
 from notaus.sandbox import Sandbox
 from notaus.sandbox.box import Lags
 from notaus.sandbox.services import Canary
 from tests.simulation.faults import EPOCH, PAST, Deed, Fault, Plan
 from tests.simulation.journals import MemoryJournal, TroubledJournal
-from tests.simulation.record import Moment, Pull, clock
-from tests.simulation.record import Record
+from tests.simulation.record import Moment, Pull, Record, clock
 from tests.simulation.traffic import SyntheticReader, Users
 
 CONFIG = Path(__file__).parents[2] / "config"
@@ -47,7 +47,12 @@ LEAD = 60
 PAGER, CHAT, LEAD_CONTACT = (Contact("webhook", name) for name in ("pager", "chat", "lead"))
 PERSON = "on-call"
 HEALTHY = {"errors": 0.0, "latency": 0.0, "sockets": 0.0, "cache": 0.0, "down": 0.0}
-SECRETS = ("cfat_sandbox-0123456789-0123456789-012345", "pager-address-4711", "chat-address-4712", "page-signing-key-4713")
+SECRETS = (
+    "cfat_sandbox-0123456789-0123456789-012345",
+    "pager-address-4711",
+    "chat-address-4712",
+    "page-signing-key-4713",
+)
 OTHERS = {"owner": "team-media", "flags": {"beta": [1, 2, {"x": None}]}, "note": "grüße"}
 """Fields of the steering key that notaus does not own."""
 
@@ -174,7 +179,10 @@ class World:
     def _configuration(self) -> Configuration:
         files, rng = _files(), random.Random(f"services {self.plan.seed}")
         services = tuple(self._service(service, rng) for service in files.services)
-        urls = {name: f"https://hooks.invalid/{name}-address-471{i}/{name}" for i, name in ((1, "pager"), (2, "chat"), (4, "lead"))}
+        urls = {
+            name: f"https://hooks.invalid/{name}-address-471{i}/{name}"
+            for i, name in ((1, "pager"), (2, "chat"), (4, "lead"))
+        }
         hooks = {name: Webhook(SecretStr(url), SecretStr(SECRETS[3])) for name, url in urls.items()}
         settings = files.settings
         settings = replace(

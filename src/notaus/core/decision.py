@@ -102,13 +102,10 @@ def _propose(turn: Turn, wanted: list[tuple[Breach, str]]) -> None:
     for proposal in proposals:
         if _acted_on(turn, proposal.breach):
             continue
-        match proposal.ruling.permit:
-            case Permit.ASK:
-                _ask(turn, proposal)
-            case Permit.TELL | Permit.WAIT | Permit.HOLD_BACK:
-                _tell(turn, proposal)
-            case Permit.ACT:
-                pass
+        if proposal.ruling.permit is Permit.ASK:
+            _ask(turn, proposal)
+        else:
+            _tell(turn, proposal)
 
 
 def _rank(turn: Turn, rung: str) -> Place:
@@ -250,10 +247,8 @@ def _not_resolved(turn: Turn, incident: Incident, lines: tuple[str, ...]) -> Non
             tell(turn, f"the action did not help: {step.label}", *lines)
             approval.ask(turn, rules[0], further, ruling, None)
             return
-        lines = (*lines, f"The next rung would be {further}: {ruling.reason}.")
-        if ruling.permit in (Permit.WAIT, Permit.HOLD_BACK):
-            _wait_for_room(turn, step, lines)
-            return
+        _wait_for_room(turn, step, (*lines, f"The next rung would be {further}: {ruling.reason}."))
+        return
     describe(turn, rules, {})
     fact(turn, cohorts=cohorts(turn))
     turn.move(Cause.NOT_HELPED)
@@ -358,7 +353,9 @@ def lift(turn: Turn, lock: Lock) -> None:
         if breach is None or breach.start != state.held_back or not safer(turn, rule.then):
             continue
         ruling = rule_on(turn, rule, breach, rule.then)
-        if ruling.permit in (Permit.ACT, Permit.ASK):
+        if ruling.permit not in (Permit.ACT, Permit.ASK):
+            turn.mark(rule.name, told=None)  # the next decision tells why nothing is done
+        else:
             handle(turn, rule)
             reason = f"the hold by {lock.by} is over, and the breach still stands"
             approval.ask(turn, rule, rule.then, replace(ruling, reason=reason), evidence_of(turn, rule, breach))
