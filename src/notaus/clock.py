@@ -1,14 +1,39 @@
-"""Time: the only place that asks what time it is. Never runs backwards; corrected by the `Date` of Cloudflare's answers."""
+"""Time: the only place that asks what time it is. Never runs backwards; corrected by the `Date` of Cloudflare's answers.
+
+One answer alone sets nothing: what stands between us and Cloudflare may make up a `Date`, or repeat an old one.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Protocol
 
 STEP_BACK = 30.0
 """Seconds by which the clock must be ahead to be set back; less is made up for by standing still."""
+WHOLE_SECOND = 1.0
+"""A `Date` has whole seconds: two may differ by as much and say the same."""
+EARLIEST, LATEST = 1_735_689_600, 4_102_444_800
+"""2025 and 2100: no answer is older than this program, and a later one is no time to go by."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Told:
+    """The correction that one `Date` asks for, and when that was (of the uncorrected clock)."""
+
+    at: float
+    correction: float
+    uncertainty: float
+
+    def agrees(self, later: _Told) -> bool:
+        return abs(later.correction - self.correction) <= WHOLE_SECOND + self.uncertainty + later.uncertainty
+
+    def confirmed_by(self, later: _Told) -> bool:
+        """Whether `later` agrees and came so much later that a `Date` standing still would not."""
+        long_enough = later.at - self.at >= 2 * WHOLE_SECOND + self.uncertainty + later.uncertainty
+        return long_enough and self.agrees(later)
 
 
 class Clock(Protocol):
@@ -25,6 +50,11 @@ class Clock(Protocol):
 
     def observe(self, remote: float, uncertainty: float) -> None:
         """Take note of a remote `Date` (epoch seconds), known to within `uncertainty` seconds."""
+        ...
+
+    @property
+    def in_doubt(self) -> bool:
+        """Whether a `Date` asked for a correction that no second one has confirmed or denied yet."""
         ...
 
     @property
@@ -54,6 +84,7 @@ class SystemClock:
         self._read_monotonic = monotonic
         self._monotonic = monotonic()
         self._correction = 0.0
+        self._doubt: _Told | None = None
         self._latest = self._start
 
     def now(self) -> float:
@@ -64,13 +95,28 @@ class SystemClock:
         await asyncio.sleep(max(0.0, seconds) / self.speed)
 
     def observe(self, remote: float, uncertainty: float) -> None:
-        # A `Date` has whole seconds, so only a difference beyond that and the round trip says anything.
-        difference = remote + 0.5 - self.now()
-        if abs(difference) <= 0.5 + uncertainty:
+        local = self._local()
+        told = _Told(local, remote + WHOLE_SECOND / 2 - local, uncertainty)
+        # Only a difference beyond the whole second and the round trip says anything.
+        if abs(told.correction - self._correction) <= WHOLE_SECOND / 2 + uncertainty:
+            self._doubt = None
+        elif not EARLIEST <= remote < LATEST:
             return
-        self._correction += difference
-        if difference < -STEP_BACK:  # far ahead: standing still until the time has come would be blindness
-            self._latest = self._local() + self._correction
+        elif self._doubt is None or not self._doubt.agrees(told):
+            self._doubt = told
+        elif self._doubt.confirmed_by(told):
+            self._doubt = None
+            self._correct(told.correction)
+
+    def _correct(self, correction: float) -> None:
+        self._correction = correction
+        right = self._local() + correction
+        if self._latest - right > STEP_BACK:  # standing still until the time has come would be blindness
+            self._latest = right
+
+    @property
+    def in_doubt(self) -> bool:
+        return self._doubt is not None
 
     @property
     def skew(self) -> float:

@@ -182,6 +182,19 @@ async def test_every_answer_corrects_the_clock(wire: Wires) -> None:
     assert 0 <= uncertainty < 5
 
 
+@pytest.mark.parametrize(
+    "date",
+    ["Mon, 01 Jan 99999999999999999999 00:00:00 GMT", "Mon, 99 Foo 2026", "\xff", "", "Mon, 01 Jan 1 0:0:0 +9959"],
+)
+async def test_a_date_that_is_none_is_passed_over(wire: Wires, date: str) -> None:
+    """An answer would count as lost for a header that nobody needs, a PUT's too."""
+    headers = httpx.Headers([(b"date", date.encode("latin-1")), (b"retry-after", date.encode("latin-1"))])
+    its = wire(httpx.Response(200, json={"success": True}, headers=headers))
+    await its.client().envelope(GET)
+    with pytest.raises(Busy):
+        await wire(httpx.Response(500, headers=headers)).client().envelope(PUT)
+
+
 async def test_every_request_is_observed(wire: Wires) -> None:
     """The metrics of requests would be wrong."""
     seen: list[tuple[str, str, int]] = []

@@ -7,7 +7,7 @@ import pytest
 
 from notaus.cloudflare import tokens
 from notaus.cloudflare.client import Client
-from notaus.errors import Refused
+from notaus.errors import CallFailed, Refused
 from notaus.sandbox import Sandbox
 
 from .conftest import API, FixedClock
@@ -34,6 +34,16 @@ async def test_a_wrong_token_is_refused(box: Sandbox) -> None:
     """`notaus check` would say yes."""
     with pytest.raises(Refused, match="Invalid API Token"):
         await tokens.verify(client(box, "wrong"))
+
+
+@pytest.mark.parametrize("result", ["yes", [], 7, {"status": {}}, {"status": "active", "expires_on": "never"}])
+async def test_an_answer_that_describes_no_token_is_no_answer(result: object) -> None:
+    """The daemon asks this first: an unforeseen error would keep it from starting."""
+    http = httpx.AsyncClient(
+        transport=httpx.MockTransport(lambda request: httpx.Response(200, json={"success": True, "result": result}))
+    )
+    with pytest.raises(CallFailed):
+        await tokens.verify(Client(http, API, "acc", "cfat_x", FixedClock()))
 
 
 async def test_missing_permissions_are_found_by_using_them_once(box: Sandbox) -> None:

@@ -222,11 +222,26 @@ async def test_the_time_is_asked_for_before_the_first_tick_is_named() -> None:
     rounds: Rounds
 
     async def tell_time() -> None:
-        rounds.clock.observe(T0 - 3600, 0.0)
+        rounds.clock.observe(int(T0 - 3615 + asyncio.get_running_loop().time()), 0.0)
 
     rounds = Rounds(tell_time=tell_time)
     await rounds.ring()
     assert rounds.posted[0].tick == T0 - 3600
+
+
+@on_virtual_time
+async def test_one_absurd_answer_at_the_start_does_not_name_the_first_tick() -> None:
+    """The lease, the first tick and every hold would be of another year."""
+    rounds: Rounds
+    told = [T0 + 50 * 365 * 86400]
+
+    async def tell_time() -> None:
+        now = int(T0 + asyncio.get_running_loop().time())
+        rounds.clock.observe(told.pop() if told else now, 0.0)
+
+    rounds = Rounds(tell_time=tell_time)
+    await rounds.ring()
+    assert rounds.posted[0].tick == T0 + 15
 
 
 @on_virtual_time

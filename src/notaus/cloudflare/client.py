@@ -12,11 +12,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
-from typing import Any
+from typing import Any, TypeVar
 from urllib.parse import quote
 
 import httpx
-from pydantic import SecretStr, ValidationError
+from pydantic import BaseModel, SecretStr, ValidationError
 
 from notaus.clock import Clock
 from notaus.cloudflare.budget import Budget, Budgets, Family
@@ -32,6 +32,8 @@ PATIENCE_SECONDS = 5.0
 BODY_BYTES = 16 * 1024 * 1024
 UNANSWERED_GATEWAY = frozenset({502, 504, *range(520, 528)})
 """Answers of a gateway that do not tell whether the service behind it did the work."""
+
+S = TypeVar("S", bound=BaseModel)
 
 RequestObserver = Callable[[str, str, int, float], None]
 """Called after each request with family, method, status (0: no answer) and seconds."""
@@ -228,6 +230,15 @@ def account_path(account: str, *parts: str) -> str:
     return "/accounts/" + "/".join(quote(part, safe="") for part in (account, *parts))
 
 
+def shaped(shape: type[S], result: object, call: Call) -> S:
+    """`result` as a `shape`. Raises Silent, which names the place, where it is none."""
+    try:
+        return shape.model_validate(result)
+    except ValidationError as error:
+        where = ".".join(map(str, error.errors()[0]["loc"]))
+        raise Silent(f"{call}: the answer is not shaped as expected at {where or 'its root'}") from None
+
+
 def _secret(token: SecretStr | str) -> SecretStr:
     return token if isinstance(token, SecretStr) else SecretStr(token)
 
@@ -313,6 +324,6 @@ def _retry_after(headers: httpx.Headers) -> float | None:
 def _http_date(text: str) -> datetime | None:
     try:
         date = parsedate_to_datetime(text)
-    except (ValueError, TypeError, IndexError):
+    except (ValueError, TypeError, IndexError, OverflowError):
         return None
     return date if date.tzinfo else date.replace(tzinfo=UTC)

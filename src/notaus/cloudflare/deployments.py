@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import TypeVar
 
-from pydantic import BaseModel, ValidationError
-
-from notaus.cloudflare.client import Call, Client, account_path
+from notaus.cloudflare.client import Call, Client, account_path, shaped
 from notaus.cloudflare.wire import DeploymentList, DeploymentShape, VersionList, VersionShape
 from notaus.core.world import Deployment
 from notaus.errors import Silent
@@ -18,8 +15,6 @@ MAX_PAGES = 10
 MESSAGE_BYTES = 1000
 READ = "Workers Scripts Read"
 WRITE = "Workers Scripts Write"
-
-S = TypeVar("S", bound=BaseModel)
 
 
 class Deployments:
@@ -49,14 +44,14 @@ class Deployments:
         """The versions that Cloudflare would deploy now, at most the last 100. Raises CallFailed."""
         call = Call("GET", _path(account, script, "versions"), {"deployable": "true"}, permission=READ)
         envelope = await self._client.envelope(call)
-        return tuple(_shaped(VersionList, envelope.result, call).items)
+        return tuple(shaped(VersionList, envelope.result, call).items)
 
     async def version(self, account: str, script: str, version: str) -> VersionShape:
         """A version with its resources; versions never change, so each is read once. Raises CallFailed."""
         key = (account, script, version)
         if key not in self._views:
             call = Call("GET", _path(account, script, "versions", version), permission=READ)
-            self._views[key] = _shaped(VersionShape, (await self._client.envelope(call)).result, call)
+            self._views[key] = shaped(VersionShape, (await self._client.envelope(call)).result, call)
         return self._views[key]
 
     async def create(self, account: str, script: str, version: str, message: str, *, force: bool = False) -> str:
@@ -84,7 +79,7 @@ class Deployments:
         params: dict[str, str | int] = {"page": number, "per_page": PAGE}
         call = Call("GET", _path(account, script, "deployments"), params, lever=lever, permission=READ)
         envelope = await self._client.envelope(call)
-        shapes = _shaped(DeploymentList, envelope.result, call).deployments
+        shapes = shaped(DeploymentList, envelope.result, call).deployments
         pages = envelope.result_info.total_pages if envelope.result_info else None
         return shapes, not shapes or (pages is not None and number >= pages)
 
@@ -97,14 +92,6 @@ def fitted(message: str) -> str:
 def _newest_first(shapes: Iterable[DeploymentShape]) -> tuple[Deployment, ...]:
     # Sorted by the full timestamp: two deployments within a second keep their order.
     return tuple(s.deployment() for s in sorted(shapes, key=lambda s: s.created_on, reverse=True))
-
-
-def _shaped(shape: type[S], result: object, call: Call) -> S:
-    try:
-        return shape.model_validate(result)
-    except ValidationError as error:
-        where = ".".join(map(str, error.errors()[0]["loc"]))
-        raise Silent(f"{call}: the answer is not shaped as expected at {where or 'its root'}") from None
 
 
 def _path(account: str, script: str, *parts: str) -> str:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from notaus.cloudflare.analytics_engine import AnalyticsEngine
-from notaus.cloudflare.client import Call, Client, account_path
+from notaus.cloudflare.client import Call, Client, account_path, shaped
 from notaus.cloudflare.deployments import Deployments
 from notaus.cloudflare.graphql import GraphQL, Node, Scope, time_literal
 from notaus.cloudflare.kv import Kv
@@ -49,7 +49,8 @@ async def verify(client: Client, account: str | None = None) -> Token:
 
 
 async def _verified(client: Client, kind: str, path: str) -> Token:
-    state = TokenState.model_validate((await client.envelope(Call("GET", path))).result or {})
+    call = Call("GET", path)
+    state = shaped(TokenState, (await client.envelope(call)).result, call)
     return Token(kind, state.status, state.expires_on)
 
 

@@ -33,7 +33,10 @@ BACKLOG = 100
 """Letters waiting above which a tick is skipped: what it missed is read at the next."""
 TRY_BEFORE_AGAIN = 300
 CLOCK_PATIENCE = 2.0
-"""The machine's seconds that the first poll waits to learn the time."""
+"""The machine's seconds that the first poll waits for an answer that tells the time."""
+CLOCK_QUESTIONS = 3
+CLOCK_PAUSE = 3.0
+"""Between questions, where the answer says that the clock is wrong: one answer alone sets no clock."""
 
 log = structlog.get_logger(__name__)
 
@@ -96,11 +99,16 @@ class Poller:
 
     async def set_clock(self) -> None:
         """Before the first poll; without an answer our own clock has to do, and the polls go on setting it."""
-        if self._tell_time is not None:
-            tell_time, self._tell_time = self._tell_time, None
+        if self._tell_time is None:
+            return
+        tell_time, self._tell_time = self._tell_time, None
+        for _ in range(CLOCK_QUESTIONS):
             with contextlib.suppress(NotausError, TimeoutError):
                 async with asyncio.timeout(CLOCK_PATIENCE):
                     await tell_time()
+            if not self.clock.in_doubt:
+                return
+            await self.clock.sleep(CLOCK_PAUSE)
 
     async def _poll_service(self, guarded: Guarded) -> None:
         service = guarded.service
