@@ -121,6 +121,15 @@ def test_a_removed_service_leaves_no_series_behind() -> None:
     assert "kept" in of_service
 
 
+def test_a_service_that_comes_back_is_shown_again() -> None:
+    """A child remembered from before would be set where nobody reads it, and its alerts would never fire again."""
+    metrics = Metrics()
+    metrics.of(metrics.incident_open, "back").set(1)
+    metrics.forget("back")
+    metrics.of(metrics.incident_open, "back").set(1)
+    assert value(metrics, "incident_open", service="back") == 1
+
+
 def test_the_documentation_is_in_step() -> None:
     """docs/metrics.md would describe metrics that are not there; run `python -m notaus.metrics > docs/metrics.md`."""
     page = Path(module.__file__).parents[2] / "docs" / "metrics.md"

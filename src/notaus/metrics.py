@@ -9,7 +9,7 @@ import math
 import sys
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector, disable_created_metrics
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4, generate_latest
@@ -50,6 +50,7 @@ class Metrics:
     def __init__(self, version: str = __version__) -> None:
         self.registry = CollectorRegistry()
         self.described: list[Described] = []
+        self._children: dict[tuple[object, ...], Any] = {}
         self._of_service: list[MetricWrapperBase] = []
         ProcessCollector(registry=self.registry)
         self._watched()
@@ -145,24 +146,33 @@ class Metrics:
 
     def set_signal(self, service: str, signal: str, value: float | None, age_seconds: float | None = None) -> None:
         """The newest settled value of a signal, None while unknown, and how old that sample is."""
-        self.signal_value.labels(service=service, signal=signal).set(math.nan if value is None else value)
+        self.of(self.signal_value, service, signal).set(math.nan if value is None else value)
         if age_seconds is not None:
-            self.data_age_seconds.labels(service=service, signal=signal).set(age_seconds)
+            self.of(self.data_age_seconds, service, signal).set(age_seconds)
 
     def set_rung(self, service: str, rungs: Iterable[str], present: str | None) -> None:
         """1 for the rung `present`, 0 for the service's others; all 0 where the place is between rungs."""
         for name in rungs:
-            self.rung.labels(service=service, rung=name).set(name == present)
+            self.of(self.rung, service, name).set(name == present)
 
     def set_mode(self, service: str, present: str) -> None:
         """1 for the mode in force, 0 for the other."""
         for name in ("act", "observe"):
-            self.mode.labels(service=service, mode=name).set(name == present)
+            self.of(self.mode, service, name).set(name == present)
 
     def forget(self, service: str) -> None:
         """Drop every series of a service that is no longer configured: a value that stands still would lie."""
         for metric in self._of_service:
             metric.remove_by_labels({"service": service})
+        self._children.clear()
+
+    def of(self, metric: M, *labels: str) -> M:
+        """`metric.labels(*labels)`, remembered: a step sets some fifty gauges, and looking each up costs more than that."""
+        key = (metric, *labels)
+        if key not in self._children:
+            self._children[key] = metric.labels(*labels)
+        child: M = self._children[key]
+        return child
 
     def _gauge(self, name: str, text: str, *labels: str) -> Gauge:
         return self._added(Gauge(name, text, labels, namespace=PREFIX, registry=self.registry), name, labels, text)

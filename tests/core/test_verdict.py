@@ -166,7 +166,7 @@ def test_which_cohort_a_rung_starves() -> None:
     found = {rung.name: starved(service(), rung) for rung in ladder.rungs}
     assert found == {"normal": None, "reduced": None, "disabled": "native", "emergency": "native"}
     assert starved(service(ladder=a_kv_ladder(share=None)), ladder.rung("disabled")) is None
-    assert starved(service(signals={}), ladder.rung("disabled")) is None
+    assert starved(service(signals={}, rules=()), ladder.rung("disabled")) is None
 
 
 def test_signal_checks_report_over_their_own_time() -> None:

@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
+from functools import lru_cache
 from typing import Any, TypeVar
 from urllib.parse import quote
 
@@ -201,8 +202,7 @@ class Client:
             headers["Content-Type"] = call.content_type
         return self._http.build_request(
             call.method,
-            self.api_url + call.path,
-            params=dict(call.params) or None,
+            _url(self.api_url + call.path, tuple(call.params.items())),
             headers=headers,
             json=call.json,
             content=call.content,
@@ -223,6 +223,12 @@ class Client:
         date = _http_date(headers.get("Date", ""))
         if date is not None:
             self.clock.observe(date.timestamp(), round_trip * self.clock.speed)
+
+
+@lru_cache(4096)
+def _url(address: str, params: tuple[tuple[str, str | int], ...]) -> httpx.URL:
+    """Parsed once: a daemon asks for the same few addresses all its life."""
+    return httpx.URL(address, params=params) if params else httpx.URL(address)
 
 
 def account_path(account: str, *parts: str) -> str:

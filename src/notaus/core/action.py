@@ -16,7 +16,7 @@ from notaus.core.effect import (
     WriteKv,
 )
 from notaus.core.evidence import Evidence
-from notaus.core.hold import Truth, truth
+from notaus.core.hold import Truth, answer_at
 from notaus.core.incident import Cause, Phase, Step
 from notaus.core.ladder import KvLever
 from notaus.core.page import Status
@@ -305,7 +305,7 @@ def _not_cleared(turn: Turn, rule: Rule, step: Step) -> bool:
     hold = (turn.holds or {}).get(rule.name)
     if hold is None or hold.newest is None or hold.newest + turn.service.settle(rule) < step.action:
         return True  # nothing was read since: missing data clears nothing
-    return truth(rule.when, turn.history, hold.newest) is not Truth.FALSE
+    return answer_at(rule, turn.history, hold.newest) is not Truth.FALSE
 
 
 def checks_ended(turn: Turn, effect: str, result: ChecksResult) -> None:

@@ -133,7 +133,7 @@ def _is_cleared(turn: Turn, rule: Rule) -> bool:
     hold = (turn.holds or {}).get(rule.name)
     if hold is None or hold.newest is None:
         return False
-    return cleared(rule.when, turn.history, hold.newest, rule.resolve_for, turn.service.step)
+    return cleared(rule, turn.history, hold.newest, rule.resolve_for, turn.service.step)
 
 
 def answer(turn: Turn, name: str | None, by: str, approved: bool) -> None:

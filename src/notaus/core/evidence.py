@@ -16,7 +16,7 @@ from functools import partial
 from itertools import count
 
 from notaus.core.baseline import Baseline, Tally, dispersion, effective_counts, wilson
-from notaus.core.hold import Run, Truth, truth
+from notaus.core.hold import Run, Truth, answer_at
 from notaus.core.rule import Comparison, Rule
 from notaus.core.sample import History
 from notaus.core.service import Service
@@ -137,7 +137,7 @@ def _episode_start(rule: Rule, run: Run, history: History, step: int, first: int
     known = true = 0
     start = run.end
     for at in range(run.end, max(first, run.end - max(EPISODE, rule.hold)) - 1, -step):
-        answer = truth(rule.when, history, at)
+        answer = answer_at(rule, history, at)
         known += answer in (Truth.TRUE, Truth.FALSE)
         true += answer is Truth.TRUE
         if true * 2 > known:

@@ -25,15 +25,15 @@ class Truth(StrEnum):
 
 def compare(comparison: Comparison, history: History, at: int) -> Truth:
     """One comparison at grid time `at`; with an unknown side it is unknown."""
-    sides = [history.at(name, at) for name in comparison.signals]
-    if any(side is None for side in sides):
+    bound = comparison.bound
+    sample = history.at(comparison.signal, at)
+    other = sample if bound.other is None else history.at(bound.other, at)
+    if sample is None or other is None:
         return Truth.PENDING
-    values = [side.value for side in sides if side is not None]
-    if any(value is None for value in values):
+    if sample.value is None or other.value is None:
         return Truth.UNKNOWN
-    value, other = values[0], values[-1] if comparison.bound.other is not None else None
-    assert value is not None
-    return Truth.TRUE if comparison.op.holds(value, comparison.bound.value(other)) else Truth.FALSE
+    beyond = comparison.op.holds(sample.value, bound.value(None if bound.other is None else other.value))
+    return Truth.TRUE if beyond else Truth.FALSE
 
 
 def truth(when: Iterable[Comparison], history: History, at: int) -> Truth:
@@ -48,13 +48,20 @@ def truth(when: Iterable[Comparison], history: History, at: int) -> Truth:
 def truths(rule: Rule, history: History, first: int, last: int, step: int) -> Iterator[tuple[int, Truth]]:
     """The rule's condition at each grid time from `first` to `last`, up to the first that is pending."""
     for at in range(aligned(first, step), last + 1, step):
-        answer = history.memo.get((rule.name, at))
-        if not isinstance(answer, Truth):
-            answer = truth(rule.when, history, at)
-            if answer is Truth.PENDING:
-                return
-            history.memo[rule.name, at] = answer
+        answer = answer_at(rule, history, at)
+        if answer is Truth.PENDING:
+            return
         yield at, answer
+
+
+def answer_at(rule: Rule, history: History, at: int) -> Truth:
+    """The rule's condition at grid time `at`, worked out once unless it is pending."""
+    answer = history.memo.get((rule.name, at))
+    if not isinstance(answer, Truth):
+        answer = truth(rule.when, history, at)
+        if answer is not Truth.PENDING:
+            history.memo[rule.name, at] = answer
+    return answer
 
 
 def aligned(time: int, step: int) -> int:
@@ -105,12 +112,13 @@ class Hold:
 def judge(rule: Rule, answers: Iterable[tuple[int, Truth]], step: int) -> Hold:
     """Work out the runs of `rule` from its answers (`truths`), which lie `step` seconds apart."""
     scan = _Scan(rule, step) if rule.hold_within is None else _ScanOfWindow(rule, step, rule.hold_within)
-    hold = Hold()
-    for at, answer in answers:
+    newest, counted, known = None, Truth.PENDING, None
+    past: list[Run] = []
+    for newest, answer in answers:
         counted = Truth.TRUE if answer is Truth.UNKNOWN and rule.no_data is NoData.BREACH else answer
-        ended = scan.take(at, counted)
-        hold = Hold(at, counted, scan.run, hold.past + ended, at if answer is not Truth.UNKNOWN else hold.known)
-    return hold
+        past += scan.take(newest, counted)
+        known = newest if answer is not Truth.UNKNOWN else known
+    return Hold(newest, counted, scan.run, tuple(past), known)
 
 
 class _Scan:
@@ -194,7 +202,6 @@ def _longer(run: Run, before: Run, gap: int) -> Run:
     return replace(run, start=before.start, held=held, breached=breached)
 
 
-def cleared(when: Iterable[Comparison], history: History, end: int, span: int, step: int) -> bool:
+def cleared(rule: Rule, history: History, end: int, span: int, step: int) -> bool:
     """Whether the condition is known false at each sample of the closed interval `[end - span, end]`."""
-    conditions = tuple(when)
-    return all(truth(conditions, history, at) is Truth.FALSE for at in range(end - span, end + 1, step))
+    return all(answer_at(rule, history, at) is Truth.FALSE for at in range(end - span, end + 1, step))

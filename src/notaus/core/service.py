@@ -87,29 +87,40 @@ class Service:
     """An approval request expires after this."""
     baselines: Mapping[str, Baseline] | None = None
     """The usual behaviour by signal, where it is given rather than learned (scenarios, backtests)."""
+    lookback: int = field(init=False, compare=False, repr=False)
+    """Seconds of samples kept at hand: the longest rule, an episode of evidence, the hour-ago look of `blind`."""
+    _rules: Mapping[str, Rule] = field(init=False, compare=False, repr=False)
+    _spans: dict[tuple[str, ...], tuple[int, int]] = field(init=False, compare=False, repr=False)
+    """Settle time and window by the signals of a rule. Worked out once: a tick asks a hundred times."""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "_rules", {rule.name: rule for rule in self.rules})
+        object.__setattr__(self, "_spans", {})
+        longest = (max(r.hold, r.hold_within or 0) + self.window(r) + self.settle(r) for r in self.rules)
+        object.__setattr__(self, "lookback", max(longest, default=0) + 4500)
 
     def rule(self, name: str) -> Rule:
-        return next(r for r in self.rules if r.name == name)
+        return self._rules[name]
 
     def has_rule(self, name: str) -> bool:
-        return any(r.name == name for r in self.rules)
+        return name in self._rules
 
     def settle(self, rule: Rule) -> int:
         """The slowest of the rule's signals."""
-        return max((self.signals[name].settle for name in rule.signals), default=0)
+        return self._span(rule)[0]
 
     def window(self, rule: Rule) -> int:
         """The widest window of the rule's signals."""
-        return max((self.signals[name].window for name in rule.signals), default=0)
+        return self._span(rule)[1]
+
+    def _span(self, rule: Rule) -> tuple[int, int]:
+        found = self._spans.get(rule.signals)
+        if found is None:
+            signals = [self.signals[name] for name in rule.signals]
+            settle, window = (s.settle for s in signals), (s.window for s in signals)
+            found = self._spans[rule.signals] = (max(settle, default=0), max(window, default=0))
+        return found
 
     def rolls_back(self, rule: Rule) -> bool:
         """Whether the rule leads to a version rollback; such rules judge one deployment (spec 7)."""
         return isinstance(self.ladder.lever, DeploymentLever) and rule.then != INVESTIGATE
-
-    @property
-    def lookback(self) -> int:
-        """Seconds of samples kept at hand: the longest rule, an episode of evidence, the hour-ago look of `blind`."""
-        longest = max(
-            (max(r.hold, r.hold_within or 0) + self.window(r) + self.settle(r) for r in self.rules), default=0
-        )
-        return longest + 4500

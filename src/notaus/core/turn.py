@@ -48,8 +48,12 @@ class Turn:
 
     def mark(self, name: str, **fields: object) -> None:
         """Replace fields of what is remembered of a rule."""
-        changed = replace(self.rule_state(name), **fields)  # type: ignore[arg-type]
-        self.change(rules={**self.state.rules, name: changed})
+        self.mark_all({name: fields})
+
+    def mark_all(self, marks: Mapping[str, Mapping[str, object]]) -> None:
+        """Replace fields of what is remembered of several rules, by name."""
+        changed = {name: replace(self.rule_state(name), **fields) for name, fields in marks.items()}  # type: ignore[arg-type]
+        self.change(rules={**self.state.rules, **changed})
 
     @property
     def incident(self) -> Incident | None:

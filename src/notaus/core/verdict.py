@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 from fractions import Fraction
 
-from notaus.core.hold import Truth, aligned, compare, truth
+from notaus.core.hold import Truth, aligned, answer_at, compare, truth
 from notaus.core.incident import Step
 from notaus.core.ladder import Rung
 from notaus.core.rule import Comparison, Rule
@@ -118,7 +118,7 @@ def starved(service: Service, rung: Rung) -> str | None:
 
 def _answer(service: Service, rung: Rung, rule: Rule, history: History, at: int) -> Truth:
     """The condition at `at`; a cohort that the rung gives nothing, and that gets nothing, counts as cleared."""
-    answer = truth(rule.when, history, at)
+    answer = answer_at(rule, history, at)
     if answer is not Truth.UNKNOWN:
         return answer
     cohort = starved(service, rung)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from notaus.core.action import close
 from notaus.core.baseline import Baseline
 from notaus.core.evidence import EPISODE
-from notaus.core.hold import Hold, Run, Truth, aligned, carried, cleared, judge, truth, truths
+from notaus.core.hold import Hold, Run, Truth, aligned, answer_at, carried, cleared, judge, truths
 from notaus.core.incident import Phase
 from notaus.core.paging import condition, describe, duration, end_notice, notice, reading, tell
 from notaus.core.rule import INVESTIGATE, NoData, Rule, Severity
@@ -53,9 +53,16 @@ def first_counted(turn: Turn, rule: Rule) -> int:
 
 def remember(turn: Turn) -> None:
     """Keep what the next tick needs to know of each hold."""
-    for name, hold in (turn.holds or {}).items():
-        newest = hold.newest if hold.newest is not None else turn.rule_state(name).newest
-        turn.mark(name, newest=newest, run=hold.standing, past=ended(turn, name, hold))
+    turn.mark_all(
+        {
+            name: {
+                "newest": hold.newest if hold.newest is not None else turn.rule_state(name).newest,
+                "run": hold.standing,
+                "past": ended(turn, name, hold),
+            }
+            for name, hold in (turn.holds or {}).items()
+        }
+    )
 
 
 def ended(turn: Turn, name: str, hold: Hold) -> tuple[Run, ...]:
@@ -96,7 +103,7 @@ def _missed(turn: Turn, rule: Rule, hold: Hold) -> None:
 def _is_clear(turn: Turn, rule: Rule, hold: Hold) -> bool:
     if hold.newest is None:
         return False
-    return cleared(rule.when, turn.history, hold.newest, rule.resolve_for, turn.service.step)
+    return cleared(rule, turn.history, hold.newest, rule.resolve_for, turn.service.step)
 
 
 def _flapping(turn: Turn, rule: Rule, hold: Hold) -> None:
@@ -150,21 +157,20 @@ def _investigate(turn: Turn, rule: Rule, hold: Hold) -> None:
 
 def _blindness(turn: Turn) -> None:
     """One notice per cause, while a rule cannot be evaluated that could be before (spec 3, 18)."""
+    rules = [rule for rule in turn.service.rules if not rule.trigger and rule.name not in turn.resting]
+    turn.mark_all({rule.name: _sight(turn, rule, (turn.holds or {})[rule.name]) for rule in rules})
     causes: dict[str, list[tuple[Rule, int]]] = {}
-    for rule in turn.service.rules:
-        if rule.trigger or rule.name in turn.resting:
-            continue
-        blind = _blind(turn, rule, (turn.holds or {})[rule.name])
-        if blind is not None:
-            causes.setdefault(blind[0], []).append((rule, blind[1]))
+    for rule in rules:
+        cause, lasted = turn.rule_state(rule.name).blind, blind_for(turn, rule)
+        if cause is not None and lasted >= rule.blind_after:
+            causes.setdefault(cause, []).append((rule, lasted))
     for cause in ("reads fail", "traffic is gone"):
         if cause not in causes:
             end_notice(turn, f"blind:{cause}")
             continue
-        rules = causes[cause]
-        longest = max(seconds for _, seconds in rules)
+        longest = max(seconds for _, seconds in causes[cause])
         severity = Severity.CRITICAL if longest >= CRITICALLY_BLIND else Severity.WARNING
-        named = ", ".join(rule.name for rule, _ in rules)
+        named = ", ".join(rule.name for rule, _ in causes[cause])
         notice(turn, f"blind:{cause}", severity, f"blind: {cause}", f"Cannot be evaluated: {named}.", *_why(turn))
 
 
@@ -172,19 +178,16 @@ def _why(turn: Turn) -> tuple[str, ...]:
     return tuple(dict.fromkeys(turn.problems.values()))
 
 
-def _blind(turn: Turn, rule: Rule, hold: Hold) -> tuple[str, int] | None:
-    """Why the rule has been blind for `blind_after`, and for how long (seconds); None if it is not."""
-    state = turn.rule_state(rule.name)
+def _sight(turn: Turn, rule: Rule, hold: Hold) -> dict[str, object]:
+    """Since when the rule has been blind, and why: what to remember of it."""
     cause = _cause(turn, rule, hold)
     if cause is None:
-        turn.mark(rule.name, evaluated=turn.at, blind=None)
-        return None
+        return {"evaluated": turn.at, "blind": None}
+    state = turn.rule_state(rule.name)
     since = state.evaluated if state.evaluated is not None else turn.at - turn.service.step
     if hold.known is not None:
         since = max(since, hold.known + turn.service.settle(rule))
-    turn.mark(rule.name, evaluated=since, blind=cause)
-    lasted = blind_for(turn, rule)
-    return (cause, lasted) if lasted >= rule.blind_after else None
+    return {"evaluated": since, "blind": cause}
 
 
 def blind_for(turn: Turn, rule: Rule) -> int:
@@ -201,7 +204,7 @@ def _cause(turn: Turn, rule: Rule, hold: Hold) -> str | None:
         return None
     if hold.newest is None or hold.newest < due:
         return "reads fail"
-    if truth(rule.when, turn.history, hold.newest) is not Truth.UNKNOWN:
+    if answer_at(rule, turn.history, hold.newest) is not Truth.UNKNOWN:
         return None
     rung = turn.rung
     idle = starved(service, rung) if rung is not None else None
@@ -259,7 +262,7 @@ def _first_true(turn: Turn, rule: Rule, since: int) -> int | None:
     for at in range(newest, max(since, turn.at - turn.service.lookback) - 1, -step):
         if any(at - window < start < at for start in starts):
             continue
-        if truth(rule.when, turn.history, at) is not Truth.TRUE:
+        if answer_at(rule, turn.history, at) is not Truth.TRUE:
             return begun
         begun = at
     return begun

@@ -40,9 +40,10 @@ class Gauges:
         name = service.name
         self.metrics.set_rung(name, (r.name for r in service.ladder.rungs), present_rung(service, state))
         self.metrics.set_mode(name, str(service.mode))
-        self.metrics.incident_open.labels(service=name).set(state.incident is not None)
-        self.metrics.held.labels(service=name).set(state.lock is not None)
-        self.metrics.outbox_size.labels(service=name).set(len(state.outbox))
+        of = self.metrics.of
+        of(self.metrics.incident_open, name).set(state.incident is not None)
+        of(self.metrics.held, name).set(state.lock is not None)
+        of(self.metrics.outbox_size, name).set(len(state.outbox))
         if isinstance(event, Polled):
             self._signals(guarded, event)
             self._rules(guarded, stepped)
@@ -61,15 +62,15 @@ class Gauges:
                 self.metrics.set_signal(guarded.service.name, name, value, event.now - sample.at)
 
     def _rules(self, guarded: Guarded, stepped: Stepped) -> None:
+        metrics, service = self.metrics, guarded.service.name
         for rule in guarded.service.rules:
             if rule.trigger:
                 continue
             hold = (stepped.holds or {}).get(rule.name, Hold())
-            labels = {"service": guarded.service.name, "rule": rule.name}
-            self.metrics.rule_hold_ratio.labels(**labels).set(hold.ratio(rule))
-            self.metrics.rule_breached.labels(**labels).set(hold.breach is not None)
+            metrics.of(metrics.rule_hold_ratio, service, rule.name).set(hold.ratio(rule))
+            metrics.of(metrics.rule_breached, service, rule.name).set(hold.breach is not None)
             state = stepped.state.rules.get(rule.name)
-            self.metrics.rule_blind.labels(**labels).set(state is not None and state.blind is not None)
+            metrics.of(metrics.rule_blind, service, rule.name).set(state is not None and state.blind is not None)
 
     def _log(self, incident: Incident, *, told: bool) -> None:
         """The new lines of its timeline; `told`: it was there before this start, and is in an older log."""
