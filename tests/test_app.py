@@ -338,3 +338,17 @@ def test_the_api_token_is_made_once_whole_and_for_the_daemons_user_alone(tmp_pat
     (tmp_path / "api-token").write_text("\n")
     with pytest.raises(NotausError, match="is empty"):
         web_token(settings)
+
+
+@in_a_house()
+async def test_a_reload_does_not_give_back_what_was_spent_of_the_budget(house: House) -> None:
+    """Cloudflare does not forget at a reload: the daemon would run into a block of five minutes."""
+    app = await house.app()
+    await asyncio.sleep(16)
+    (client,) = app.outside.clients.values()
+    spent = client.budget_remaining("api")
+    assert spent < 1
+    app.reload(house.configured())
+    (client,) = app.outside.clients.values()
+    assert client.budget_remaining("api") == spent
+    assert f'api_budget_remaining_ratio{{family="api"}} {spent}'.encode() in app.metrics.render()

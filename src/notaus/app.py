@@ -20,7 +20,7 @@ from notaus import log as logs
 from notaus import web
 from notaus.checks import Checks
 from notaus.clock import Clock, SystemClock
-from notaus.cloudflare.budget import Budgets
+from notaus.cloudflare.budget import UNHURRIED, Budgets, Family, Ledger
 from notaus.cloudflare.client import Client
 from notaus.cloudflare.edge import Edge
 from notaus.cloudflare.tokens import verify
@@ -36,7 +36,7 @@ from notaus.daemon.executor import Executor
 from notaus.daemon.gauges import Gauges
 from notaus.daemon.leadership import RENEW_SECONDS, Leadership
 from notaus.daemon.poller import Poller
-from notaus.daemon.ports import Reader, WorldReader
+from notaus.daemon.ports import Reader
 from notaus.daemon.recovery import NOT_DONE, done_already, late
 from notaus.daemon.reload import objections
 from notaus.daemon.scheduler import Bells, ScheduledBells
@@ -67,11 +67,14 @@ Readers = Callable[[Entry], Reader]
 class Outside:
     """Everything that reaches beyond this process for one configuration: clients, readers, levers, checks, channels."""
 
-    def __init__(self, configuration: Configuration, clock: Clock, metrics: Metrics, http: httpx.AsyncClient) -> None:
+    def __init__(
+        self, configuration: Configuration, clock: Clock, metrics: Metrics, http: httpx.AsyncClient, ledger: Ledger
+    ) -> None:
+        """`ledger` outlives it: Cloudflare does not forget at a reload how much was asked of it."""
         settings = configuration.settings
         edge = Edge(http, settings.origins, clock.speed)
         self.clients = {
-            account: _client(settings, account, clock, metrics, http)
+            account: _client(settings, account, clock, metrics, http, ledger)
             for account in dict.fromkeys(service.account for service in configuration.services)
         }
         keys = {account: SteeringKeys(client) for account, client in self.clients.items()}
@@ -95,7 +98,14 @@ class Outside:
         return self._readers[key]
 
 
-def _client(settings: Settings, account: str, clock: Clock, metrics: Metrics, http: httpx.AsyncClient) -> Client:
+def _plenty(client: Client) -> bool:
+    """Whether slow sources can be read at their usual pace."""
+    return client.spare(Family.GRAPHQL, UNHURRIED) > 0
+
+
+def _client(
+    settings: Settings, account: str, clock: Clock, metrics: Metrics, http: httpx.AsyncClient, ledger: Ledger
+) -> Client:
     budgets = Budgets(settings.budgets.api[0], settings.budgets.graphql[0], float(settings.budgets.reserve))
     client = Client(
         http,
@@ -105,6 +115,7 @@ def _client(settings: Settings, account: str, clock: Clock, metrics: Metrics, ht
         clock,
         lever_token=settings.cloudflare.lever_token,
         budgets=budgets,
+        ledger=ledger,
         on_request=metrics.observe_request,
     )
     for family in ("api", "graphql"):
@@ -157,7 +168,8 @@ class App:
         self.http = http or httpx.AsyncClient(timeout=10.0, limits=httpx.Limits(max_connections=50))
         self.bells = bells or ScheduledBells(self.clock)
         self._given_readers = readers
-        self.outside = Outside(configuration, self.clock, self.metrics, self.http)
+        self.ledger = Ledger()
+        self.outside = Outside(configuration, self.clock, self.metrics, self.http, self.ledger)
         self.executor = Executor(self, self, self, self.clock, self.metrics, self._post)
         self.leadership = Leadership(
             journal,
@@ -207,8 +219,7 @@ class App:
             log.error("an event was dropped", service=service, reason=str(error))
 
     def _pollers(self) -> dict[str, Poller]:
-        reader = self._given_readers or self.outside.reader
-        worlds: Mapping[str, WorldReader] = self.outside.worlds
+        reader, worlds = self._given_readers or self.outside.reader, self.outside.worlds
         return {
             account: Poller(
                 account,
@@ -220,6 +231,8 @@ class App:
                 self._post,
                 partial(verify, client),
                 lambda entry: self.outside.unread.pop((entry.service, entry.name), None),
+                worlds[account].affordable,
+                partial(_plenty, client),
             )
             for account, client in self.outside.clients.items()
         }
@@ -391,7 +404,7 @@ class App:
             if service.name not in self.engine.guarded and service.account in self.leadership.leases
         ]
         old, self.configuration = self.configuration, configuration
-        self.outside = Outside(configuration, self.clock, self.metrics, self.http)
+        self.outside = Outside(configuration, self.clock, self.metrics, self.http, self.ledger)
         self.pollers = self._pollers()
         self._forget({service.name for service in configuration.services})
         for service in configuration.services:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import httpx
 import pytest
 from pydantic import SecretStr
 
-from notaus.cloudflare.budget import Budgets, Family
+from notaus.cloudflare.budget import PRESSING, UNHURRIED, Budgets, Family, Ledger
 from notaus.cloudflare.client import Call, Client
 from notaus.cloudflare.deployments import Deployments
 from notaus.cloudflare.kv import Kv
@@ -278,3 +279,37 @@ async def test_a_key_is_one_segment_of_the_path(wire: Wires) -> None:
     its = wire(ok())
     await Kv(its.client()).put("acc", "ns", "a/b:c d", b"1")
     assert its.sent[0].url.raw_path.endswith(b"/values/a%2Fb%3Ac%20d")
+
+
+async def test_clients_that_use_the_same_token_share_its_budget(wire: Wires) -> None:
+    """Cloudflare counts by token: each account, and each reload, would spend the whole budget anew."""
+    its, ledger = wire(ok()), Ledger()
+    budgets = Budgets(api=10, reserve=0.2)
+    one, other = (its.client(budgets=budgets, ledger=ledger) for _ in range(2))
+    stranger = its.client(budgets=budgets, ledger=ledger, token="cfat_another")
+    for client in (one, other) * 4:
+        await client.envelope(GET)
+    assert one.budget_remaining(Family.API) == other.budget_remaining(Family.API) == pytest.approx(0.2)
+    with pytest.raises(Busy):
+        await other.envelope(GET)
+    await stranger.envelope(GET)
+
+
+async def test_close_to_the_limit_what_can_wait_waits_first(wire: Wires) -> None:
+    """Reads that nothing depends on would use up what the readings of a breach, and the levers, need."""
+    its = wire(ok())
+    client = its.client(budgets=Budgets(api=10, reserve=0.1))
+    unhurried = replace(GET, unhurried=True)
+    for _ in range(6):
+        await client.envelope(unhurried)
+    assert client.spare(Family.API, UNHURRIED) == 0
+    assert client.spare(Family.API, PRESSING) == 2
+    with pytest.raises(Busy):
+        await client.envelope(unhurried)
+    for _ in range(3):
+        await client.envelope(GET)
+    with pytest.raises(Busy):
+        await client.envelope(GET)
+    await client.envelope(PUT)
+    its.clock.time += 301
+    assert client.spare(Family.API, UNHURRIED) == 6

@@ -10,6 +10,7 @@ from typing import Any
 import httpx
 import pytest
 
+from notaus.cloudflare.budget import Budgets
 from notaus.cloudflare.graphql import GraphQL, Node, Scope
 from notaus.errors import Busy, CallFailed, ReadFailed
 
@@ -169,3 +170,46 @@ async def test_a_passing_failure_is_not_retried_node_by_node(wire: Wires) -> Non
     found = await asyncio.gather(*asks, return_exceptions=True)
     assert all(isinstance(f, Busy) for f in found)
     assert nodes_sent(its) == [5]
+
+
+def owned(name: str, at: str = "t", **more: Any) -> Node:
+    return Node("workersInvocationsAdaptive", {"datetime_gt": at}, "sum { requests }", own=("scriptName", name), **more)
+
+
+def of(name: str, number: int) -> dict[str, Any]:
+    return {"sum": {"requests": number}, "dimensions": {"scriptName": name}}
+
+
+async def test_nodes_that_differ_only_in_whose_rows_they_want_are_asked_as_one(wire: Wires) -> None:
+    """The number of queries would grow with the number of services, or a service get another's rows."""
+    its = wire(rows([of("b", 2), of("a", 1), of("b", 3)]))
+    graphql = GraphQL(its.client())
+    found = await asyncio.gather(*(graphql.rows(SCOPE, [owned(name)]) for name in "abc"))
+    assert found == [[[of("a", 1)]], [[of("b", 2), of("b", 3)]], [[]]]
+    query = json.loads(its.sent[0].content)["query"]
+    assert nodes_sent(its) == [1]
+    assert 'scriptName_in: ["a", "b", "c"]' in query
+    assert "dimensions { scriptName }" in query
+
+
+async def test_shared_rows_cut_at_the_limit_are_asked_for_in_halves(wire: Wires) -> None:
+    """One service with many rows would blind all that share its node."""
+    cut, first, second = rows([of("a", 1), of("a", 2), of("b", 1)]), rows([of("a", 1), of("a", 2)]), rows([of("b", 1)])
+    its = wire(cut, first, second)
+    graphql = GraphQL(its.client())
+    found = await asyncio.gather(*(graphql.rows(SCOPE, [owned(name, limit=3)]) for name in "ab"))
+    assert found == [[[of("a", 1), of("a", 2)]], [[of("b", 1)]]]
+
+
+async def test_a_backfill_leaves_budget_for_the_newest(wire: Wires) -> None:
+    """A backfill larger than the budget would use all of it, fail, begin anew, and nothing would be read, ever."""
+    its = wire(rows([]))
+    client = its.client(budgets=Budgets(graphql=10, reserve=0.1))
+    graphql = GraphQL(client, nodes_per_document=1)
+    found = await graphql.each(SCOPE, [owned("a", at=str(n)) for n in range(20)])
+    assert found[:6] == [[]] * 6
+    assert all(isinstance(failure, Busy) for failure in found[6:])
+    for _ in range(3):
+        assert await graphql.rows(SCOPE, [owned("a")]) == [[]]
+    with pytest.raises(Busy):
+        await graphql.rows(SCOPE, [owned("a")])

@@ -278,3 +278,92 @@ async def test_the_ten_minutes_before_a_deployment_are_read_once_in_five_minutes
     old = [times for times in rounds.source.asked if min(times) <= end]
     assert len(old) == 2
     assert [at for at in old[0] if at <= end] == list(range(end // 15 * 15 - 585, end + 1, 15))
+
+
+class Fleet:
+    """A poller of several services, and where it looked at each tick."""
+
+    def __init__(self, number: int, looks_a_tick: int) -> None:
+        self.clock = a_clock()
+        self.guarded = [
+            Guarded(replace(a_service(60), name=f"svc-{n}"), State(f"svc-{n}", world_at=T0)) for n in range(number)
+        ]
+        self.looks: list[list[str]] = []
+        self.left = looks_a_tick
+        self.plenty = True
+        self.source = Source()
+        self.poller = Poller(
+            "account",
+            [an_entry(180, service=each.service.name) for each in self.guarded],
+            lambda entry: self.source,
+            self,
+            self.clock,
+            Metrics(),
+            self._post,
+            affordable=lambda services, every: list(services)[: self.left],
+            plenty=lambda: self.plenty,
+        )
+
+    async def read(self, service: Any) -> World:
+        self.looks[-1].append(service.name)
+        return KvView(T0, {"canary_percent": 10, "emergency_proxy": False})
+
+    def _post(self, name: str, event: Any) -> None:
+        guarded = next(each for each in self.guarded if each.service.name == name)
+        guarded.history = guarded.history.merged(event.readings, 0)
+        guarded.state = replace(guarded.state, tick=event.tick)
+
+    async def ring(self, times: int = 1) -> None:
+        for _ in range(times):
+            await asyncio.sleep(15)
+            self.looks.append([])
+            await self.poller.poll(self.guarded, 0)
+
+
+@on_virtual_time
+async def test_where_the_budget_is_short_services_at_rest_are_looked_at_in_turn() -> None:
+    """The first of the list would be looked at again and again, the last never."""
+    fleet = Fleet(6, looks_a_tick=2)
+    await fleet.ring(6)
+    assert [sorted(looks) for looks in fleet.looks] == [["svc-0", "svc-1"], ["svc-2", "svc-3"], ["svc-4", "svc-5"]] * 2
+
+
+@on_virtual_time
+async def test_where_something_is_going_on_it_looks_first_and_at_every_tick() -> None:
+    """An override would be noticed minutes late, in the middle of an incident."""
+    fleet = Fleet(6, looks_a_tick=1)
+    going_on = {"errors": RuleState(T0, run=Run(T0, T0 + 15, 15))}
+    fleet.guarded[5].state = replace(fleet.guarded[5].state, rules=going_on)
+    await fleet.ring(3)
+    assert all("svc-5" in looks for looks in fleet.looks)
+    assert {name for looks in fleet.looks for name in looks} == {"svc-0", "svc-1", "svc-2", "svc-5"}
+
+
+@on_virtual_time
+async def test_a_look_that_fails_takes_its_turn_like_others() -> None:
+    """In an outage every service would be looked at at every tick, and use up what is left of the budget."""
+    fleet = Fleet(4, looks_a_tick=1)
+    fleet.guarded[0].state = replace(fleet.guarded[0].state, world_failing="no answer")
+    await fleet.ring(4)
+    assert fleet.looks == [["svc-0"], ["svc-1"], ["svc-2"], ["svc-3"]]
+
+
+@on_virtual_time
+async def test_slow_sources_are_read_less_often_while_their_budget_runs_low() -> None:
+    """Close to the limit the cadence degrades before anything fails."""
+    fleet = Fleet(1, looks_a_tick=1)
+    await fleet.ring()
+    fleet.source.asked, fleet.plenty = [], False
+    await fleet.ring(16)
+    assert len(fleet.source.asked) == 2
+    assert [len(times) for times in fleet.source.asked][1] == 8  # what was left out comes with the next
+    fleet.source.asked, fleet.plenty = [], True
+    await fleet.ring(16)
+    assert len(fleet.source.asked) == 8
+
+
+@on_virtual_time
+async def test_a_backfill_of_many_services_comes_in_pieces() -> None:
+    """A thousand histories read in one go would hold up the ticks, and the memory of all of them would be needed at once."""
+    assert Fleet(3, 1).poller.most == 600
+    assert Fleet(2000, 1).poller.most == 100

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+from dataclasses import replace
 from typing import Any
 
 import httpx
 import pytest
 
+from notaus.cloudflare.budget import Budgets
 from notaus.cloudflare.client import Client
 from notaus.core.effect import LeverResult, Outcome, PullLever, WriteKv
 from notaus.core.ladder import KvLever, Ladder, Rung
 from notaus.core.service import Service
+from notaus.errors import ReadFailed
 from notaus.levers import Levers, SteeringKeys, Worlds
 
-from .conftest import API, START, Account, a_kv_service
+from .conftest import API, START, Account, a_deployment_service, a_kv_service
 
 pytestmark = pytest.mark.filterwarnings("ignore:Overriding the:pytest.PytestDeprecationWarning")
 
@@ -336,3 +340,46 @@ async def test_a_namespace_that_does_not_exist_is_refused_in_words(account: Acco
     result = await pull(account, "emergency", blind=True)
     assert result.outcome is Outcome.REFUSED
     assert "namespace not found" in result.detail
+
+
+async def test_keys_looked_at_together_come_in_one_request(account: Account) -> None:
+    """Looks would grow with the number of services, until the API budget is gone; or one get another's key."""
+    worlds, services = Worlds(account.client), []
+    for n in range(101):
+        account.box.kv.write(account.box.kv_namespace, f"key-{n}", {"canary_percent": n}, lag=0)
+        service = a_kv_service(account.box)
+        assert isinstance(service.ladder.lever, KvLever)
+        lever = replace(service.ladder.lever, key=f"key-{n}")
+        services.append(replace(service, name=f"pix-{n}", ladder=replace(service.ladder, lever=lever)))
+    views = await asyncio.gather(*(worlds.read(service) for service in services[:100]))
+    assert [view.value for view in views] == [{"canary_percent": n} for n in range(100)]  # type: ignore[union-attr]
+    assert (len(account.calls("POST")), len(account.calls("GET"))) == (1, 0)
+    account.box.kv.delete(account.box.kv_namespace, "key-7", lag=0)
+    views = await asyncio.gather(*(worlds.read(service) for service in services))
+    assert views[7].problem == "the key 'key-7' does not exist"  # type: ignore[union-attr]
+    assert (len(account.calls("POST")), len(account.calls("GET"))) == (2, 1)
+
+
+async def test_an_outage_fails_every_look_that_shared_a_request(account: Account) -> None:
+    """A look that fails in silence would show a key as it once was."""
+    account.box.faults.add("kv.get", [500])
+    services = [a_kv_service(account.box)] * 3
+    found = await asyncio.gather(*(Worlds(account.client).read(s) for s in services), return_exceptions=True)
+    shared = Worlds(account.client)
+    account.box.faults.add("kv.get", 500, 60)
+    found = await asyncio.gather(*(shared.read(service) for service in services), return_exceptions=True)
+    assert all(isinstance(failure, ReadFailed) for failure in found)
+
+
+async def test_looks_go_as_far_as_the_budget_does(account: Account) -> None:
+    """A thousand services at rest would use up the budget that their signals and levers need."""
+    client = Client(account.client._http, API, account.box.account.id, account.box.token, account.clock,
+                    budgets=Budgets(api=100, reserve=0.1))  # fmt: skip
+    worlds, kv, books = Worlds(client), a_kv_service(account.box), a_deployment_service(account.box)
+    assert worlds.affordable([books] * 50, every=15) == [books] * 2  # 60 calls in 300 s are 3 in 15 s
+    assert worlds.affordable([*[books] * 50, *[kv] * 50], every=None)[:40] == [books] * 40
+    assert len(worlds.affordable([kv] * 100, every=15)) == 100
+    for _ in range(60):
+        await worlds.read(kv)
+    assert worlds.affordable([books] * 50, every=15) == []
+    assert worlds.affordable([books] * 50, every=None) == [books] * 10

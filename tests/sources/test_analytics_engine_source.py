@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
+from dataclasses import replace
 from fractions import Fraction
+from typing import Any
 
 import pytest
 
-from notaus.config.sources import AnalyticsEngine, Ratio
+from notaus.config.sources import AnalyticsEngine, Entry, Ratio
 from notaus.core.sample import Sample
 from notaus.errors import ReadFailed
 from notaus.sources.analytics_engine import sql
@@ -208,7 +211,7 @@ def test_only_sql_that_analytics_engine_has_is_used(lab: Lab) -> None:
     import re
 
     names = ("requests", "errors", "error_rate", "latency_p999", "share", "hit_rate", "slow")
-    text = sql(lab.entry(CANARY, *(f"native.{n}" for n in names)), NOW - 60, NOW + 60)
+    text = sql([lab.entry(CANARY, *(f"native.{n}" for n in names))], NOW - 60, NOW + 60)
     functions = set(re.findall(r"(\w+)\(", text))
     documented = {
         "intDiv",
@@ -224,3 +227,49 @@ def test_only_sql_that_analytics_engine_has_is_used(lab: Lab) -> None:
     assert functions - documented <= {"AND", "OR", "if"}
     assert "quantileExactWeighted(0.999)(double1, _sample_interval)" in text
     assert "2026-09-21 14:19:00" in text
+
+
+def a_share(lab: Lab, number: int) -> Entry:
+    """The entry of one of many services whose rows share a dataset."""
+    source = replace(CANARY, where=f"index1 = 'svc-{number}'")
+    entry = lab.entry(source, "native.requests", "native.error_rate", "proxy.requests")
+    return replace(entry, service=f"svc-{number}")
+
+
+async def reads(lab: Lab, services: int) -> tuple[list[Any], int]:
+    """What so many services read at the same moment, and how many queries that took."""
+    before = len(lab.asked("analytics_engine"))
+    found = await asyncio.gather(*(lab.read(a_share(lab, n)) for n in range(services)))
+    return list(found), len(lab.asked("analytics_engine")) - before
+
+
+async def test_services_of_one_dataset_share_a_query_and_get_their_own_samples(lab: Lab) -> None:
+    """The number of requests would grow with the number of services, or one be judged by another's rows."""
+    for n in range(10):
+        lab.box.rows.write_point(
+            "pix_canary", NOW - 1, ("native", ""), (50, 200), index=f"svc-{n}", weight=n + 1, visible=0
+        )
+    lab.box.rows.write_point("pix_canary", NOW - 1, ("native", ""), (50, 500), index="svc-3", weight=4, visible=0)
+    lab.box.rows.write_point("pix_canary", NOW - 1, ("native", ""), (50, 500), index="of nobody", weight=99, visible=0)
+    found, queries = await reads(lab, 10)
+    assert queries == 1
+    assert [sample(f, "native.requests").value for f in found] == [1, 2, 3, 8, 5, 6, 7, 8, 9, 10]
+    assert sample(found[3], "native.error_rate").value == Fraction(1, 2)
+    assert sample(found[4], "native.error_rate").value == 0
+    assert sample(found[4], "proxy.requests") == Sample(NOW, Fraction(0), among=Fraction(0))
+    assert await reads(lab, 100) == await alone(lab, 100)
+    assert (await reads(lab, 100))[1] == 1
+
+
+async def alone(lab: Lab, services: int) -> tuple[list[Any], int]:
+    """The same, each asked for by itself; as if in one query."""
+    return [await lab.read(a_share(lab, n)) for n in range(services)], 1
+
+
+async def test_one_query_asks_for_no_more_rows_than_an_answer_may_have(lab: Lab) -> None:
+    """Cut at the limit, the shared answer would be a failed read for every service."""
+    write(lab, NOW - 1, "native")
+    times = range(NOW - 100 * 60, NOW + 1, 60)
+    before = len(lab.asked("analytics_engine"))
+    await asyncio.gather(*(lab.read(a_share(lab, n), *times) for n in range(60)))
+    assert len(lab.asked("analytics_engine")) - before == 2

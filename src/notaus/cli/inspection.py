@@ -13,6 +13,7 @@ import httpx
 from notaus.app import Outside
 from notaus.clock import SystemClock
 from notaus.cloudflare import tokens
+from notaus.cloudflare.budget import Ledger
 from notaus.config import Configuration
 from notaus.config import sources as kinds
 from notaus.config.sources import Entry
@@ -55,7 +56,7 @@ class Inspection:
         settings = configuration.settings
         self.configuration = configuration
         self.clock = SystemClock(settings.clock.speed, settings.clock.anchor)
-        self.outside = Outside(configuration, self.clock, Metrics(), http)
+        self.outside = Outside(configuration, self.clock, Metrics(), http, Ledger())
 
     @classmethod
     async def of(cls, configuration: Configuration, *, page: bool) -> list[Finding]:

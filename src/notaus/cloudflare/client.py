@@ -20,7 +20,7 @@ import httpx
 from pydantic import BaseModel, SecretStr, ValidationError
 
 from notaus.clock import Clock
-from notaus.cloudflare.budget import Budget, Budgets, Family
+from notaus.cloudflare.budget import Budget, Budgets, Family, Ledger
 from notaus.cloudflare.wire import Envelope, excerpt
 from notaus.errors import Busy, CallFailed, Refused, Silent
 
@@ -56,6 +56,8 @@ class Call:
     """Pulled by a lever: uses the reserve, the lever's token and the shorter deadline; not repeated here."""
     query: bool = False
     """A POST that changes nothing."""
+    unhurried: bool = False
+    """Can wait: goes out only while much of the budget is left."""
     permission: str | None = None
     """The permission group that it needs, named when it is refused for want of one."""
 
@@ -89,12 +91,16 @@ class Client:
         *,
         lever_token: SecretStr | str | None = None,
         budgets: Budgets | None = None,
+        ledger: Ledger | None = None,
         on_request: RequestObserver | None = None,
         call_seconds: float = CALL_SECONDS,
         lever_seconds: float = LEVER_SECONDS,
         body_bytes: int = BODY_BYTES,
     ) -> None:
-        """`account` is the default account; `api_url` includes `/client/v4`; `lever_token` has a budget of its own."""
+        """`account` is the default account; `api_url` includes `/client/v4`; `lever_token` has a budget of its own.
+
+        `ledger` is shared by clients that may use the same token.
+        """
         self.api_url = api_url.rstrip("/")
         self.account = account
         self.clock = clock
@@ -102,7 +108,7 @@ class Client:
         self._token = _secret(token)
         self._lever_token = _secret(lever_token) if lever_token is not None else None
         self._budgets = budgets or Budgets()
-        self._spent: dict[tuple[Family, bool], Budget] = {}
+        self._ledger = ledger or Ledger()
         self._on_request = on_request
         self._seconds = {False: call_seconds, True: lever_seconds}
         self._body_bytes = body_bytes
@@ -113,6 +119,14 @@ class Client:
     def budget_remaining(self, family: Family | str) -> float:
         """The share of the five-minute budget that is left, 0 to 1."""
         return self._budget(Family(family), lever=False).remaining(self.clock.now())
+
+    def limit(self, family: Family) -> int:
+        """Calls per five minutes."""
+        return self._budgets.limit(family)
+
+    def spare(self, family: Family, share: float) -> int:
+        """How many calls may go out now, so that no more than this `share` of the five-minute budget is used."""
+        return self._budget(family, lever=False).spare(self.clock.now(), share)
 
     async def envelope(self, call: Call) -> Envelope:
         """The envelope of a call that succeeded. Raises Refused, Busy or Silent."""
@@ -144,7 +158,7 @@ class Client:
 
     async def _once(self, call: Call) -> Answer:
         budget = self._budget(call.family, lever=call.lever)
-        wait = budget.wait(self.clock.now(), lever=call.lever)
+        wait = budget.wait(self.clock.now(), lever=call.lever, unhurried=call.unhurried)
         if wait > 0:
             raise Busy(
                 f"{call}: not sent, our own budget of {budget.limit} {call.family} calls per 5 minutes is used up",
@@ -211,9 +225,10 @@ class Client:
         )
 
     def _budget(self, family: Family, *, lever: bool) -> Budget:
-        own = lever and self._lever_token is not None
         limit = self._budgets.limit(family)
-        return self._spent.setdefault((family, own), Budget(limit, 0.0 if own else self._budgets.reserve))
+        if lever and self._lever_token is not None:
+            return self._ledger.budget(self._lever_token, family, limit, 0.0)
+        return self._ledger.budget(self._token, family, limit, self._budgets.reserve)
 
     def _observe(self, call: Call, status: int, seconds: float) -> None:
         if self._on_request is not None:

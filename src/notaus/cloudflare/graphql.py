@@ -1,23 +1,27 @@
 """GraphQL Analytics: documents built from nodes; nodes asked for at the same moment share a document.
 
-One failing node fails its whole document. So when a shared document fails for good, each asker's nodes are tried
-alone, and those that fail alone are kept apart from then on, until they succeed.
+Nodes that differ in nothing but whose rows they want are asked as one. One failing node fails its whole document: so when
+a document fails for good, its nodes are tried alone by their kind, and those that fail alone are kept apart from then on,
+until they succeed.
 """
 
 from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
 from notaus.cloudflare.budget import Family
 from notaus.cloudflare.client import Call, Client
-from notaus.errors import Busy, CallFailed, ReadFailed, Refused
+from notaus.cloudflare.together import Asked, Together, chunks
+from notaus.errors import Busy, CallFailed, NotausError, ReadFailed, Refused
 
 NODES_PER_DOCUMENT = 20
+OWNERS_PER_NODE = 200
+"""Whose rows one node asks for at most: a few dozen rows each stay below `MAX_ROWS`."""
 AT_ONCE = 4
 """Documents under way at the same time: a backfill must not crowd out the levers."""
 MAX_ROWS = 9999
@@ -73,34 +77,77 @@ class Node:
     limit: int = MAX_ROWS
     order_by: str | None = None
     head: bool = False
+    own: tuple[str, str] | None = None
+    """A dimension, and the value that the rows wanted have there."""
 
-    def text(self, alias: str) -> str:
-        filters = ", ".join(f"{name}: {_literal(value)}" for name, value in self.filter.items())
+    def text(self, alias: str, owners: Sequence[str]) -> str:
+        """The node as the document has it, for the rows of all `owners`."""
+        wanted, fields = dict(self.filter), self.fields
+        if self.own is not None and len(owners) == 1:
+            wanted[self.own[0]] = owners[0]
+        elif self.own is not None:
+            wanted[f"{self.own[0]}_in"] = list(owners)
+            fields = _with_dimension(fields, self.own[0])
+        filters = ", ".join(f"{name}: {_literal(value)}" for name, value in wanted.items())
         order = f", orderBy: [{self.order_by}]" if self.order_by else ""
-        return f"{alias}: {self.dataset}(limit: {self.limit}{order}, filter: {{{filters}}}) {{ {self.fields} }}"
+        return f"{alias}: {self.dataset}(limit: {self.limit}{order}, filter: {{{filters}}}) {{ {fields} }}"
+
+    @property
+    def shape(self) -> tuple[object, ...]:
+        """Everything but whose rows are wanted."""
+        return (self.dataset, self._filter(times=True), self.fields, self.limit, self.order_by, self._dimension)
 
     @property
     def likeness(self) -> tuple[object, ...]:
-        """What stays the same from poll to poll: everything but the times."""
-        lasting = tuple((k, str(v)) for k, v in self.filter.items() if not k.startswith("date"))
-        return (self.dataset, lasting, self.fields)
+        """What stays the same from poll to poll: everything but the times and the owner."""
+        return (self.dataset, self._filter(times=False), self.fields, self._dimension)
+
+    @property
+    def _dimension(self) -> str | None:
+        return None if self.own is None else self.own[0]
+
+    def _filter(self, *, times: bool) -> tuple[tuple[str, str], ...]:
+        return tuple((k, str(v)) for k, v in self.filter.items() if times or not k.startswith("date"))
 
 
 @dataclass(slots=True)
-class _Ask:
-    """The nodes of one asker, answered together."""
+class _Question:
+    """Nodes of one shape, asked as one."""
 
-    scope: Scope
-    nodes: tuple[Node, ...]
-    answer: asyncio.Future[list[Rows]]
+    asked: Sequence[Asked[tuple[Scope, Node], Rows]]
+
+    @property
+    def node(self) -> Node:
+        return self.asked[0].question[1]
 
     @property
     def likeness(self) -> tuple[object, ...]:
-        return (self.scope, *dict.fromkeys(node.likeness for node in self.nodes))
+        return (self.asked[0].question[0], *self.node.likeness)
+
+    @property
+    def owners(self) -> list[str]:
+        return list(dict.fromkeys(each.question[1].own[1] for each in self.asked if each.question[1].own is not None))
+
+    def text(self, alias: str) -> str:
+        return self.node.text(alias, self.owners)
 
     def fail(self, error: Exception) -> None:
-        if not self.answer.done():
-            self.answer.set_exception(error)
+        for each in self.asked:
+            each.fail(error)
+
+    def settle(self, rows: Rows) -> None:
+        """Each asker gets its own rows."""
+        dimension, owners = self.node.own, self.owners
+        if dimension is None or len(owners) == 1:
+            for each in self.asked:
+                each.answer(rows)
+            return
+        found: dict[str, Rows] = {owner: [] for owner in owners}
+        for row in rows:
+            found[row["dimensions"][dimension[0]]].append(row)
+        for each in self.asked:
+            assert each.question[1].own is not None
+            each.answer(found[each.question[1].own[1]])
 
 
 class GraphQL:
@@ -110,88 +157,121 @@ class GraphQL:
         self._client = client
         self._limit = nodes_per_document
         self._turns = asyncio.Semaphore(AT_ONCE)
-        self._waiting: dict[Scope, list[_Ask]] = {}
         self._apart: set[tuple[object, ...]] = set()
-        self._flushing: set[asyncio.Task[None]] = set()
+        self._nodes: Together[tuple[Scope, Node], Rows] = Together(self._read)
 
     async def rows(self, scope: Scope, nodes: Sequence[Node]) -> list[Rows]:
         """The rows of each node, all or none. Raises ReadFailed, or CallFailed where trying again may help."""
-        chunks = [tuple(nodes[i : i + self._limit]) for i in range(0, len(nodes), self._limit)]
-        asks = [_Ask(scope, chunk, asyncio.get_running_loop().create_future()) for chunk in chunks]
-        for ask in asks:
-            self._enqueue(ask)
-        answers = await asyncio.gather(*(ask.answer for ask in asks))
-        return [rows for answer in answers for rows in answer]
+        found = await self.each(scope, nodes)
+        for rows in found:
+            if isinstance(rows, NotausError):
+                raise rows
+        return [rows for rows in found if not isinstance(rows, NotausError)]
 
-    def _enqueue(self, ask: _Ask) -> None:
-        waiting = self._waiting.setdefault(ask.scope, [])
-        waiting.append(ask)
-        if len(waiting) == 1:
-            task = asyncio.get_running_loop().create_task(self._flush(ask.scope))
-            self._flushing.add(task)
-            task.add_done_callback(self._flushing.discard)
+    async def each(self, scope: Scope, nodes: Sequence[Node]) -> list[Rows | NotausError]:
+        """The rows of each node, or why they could not be read. What comes first is asked first."""
+        answers = [self._nodes.ask((scope, node)) for node in nodes]
+        found: list[Rows | NotausError] = []
+        for rows in await asyncio.gather(*answers, return_exceptions=True):
+            if isinstance(rows, BaseException) and not isinstance(rows, NotausError):
+                raise rows
+            found.append(rows)
+        return found
 
-    async def _flush(self, scope: Scope) -> None:
-        await asyncio.sleep(0)  # the other askers of this turn
-        await asyncio.sleep(0)  # and those whom they started
-        asks = self._waiting.pop(scope, [])
-        await asyncio.gather(*(self._answer(document) for document in self._documents(asks)))
+    async def _read(self, asked: Sequence[Asked[tuple[Scope, Node], Rows]]) -> None:
+        scopes: dict[Scope, list[Asked[tuple[Scope, Node], Rows]]] = {}
+        for each in asked:
+            scopes.setdefault(each.question[0], []).append(each)
+        await asyncio.gather(*(self._read_scope(scope, every) for scope, every in scopes.items()))
 
-    def _documents(self, asks: Sequence[_Ask]) -> list[list[_Ask]]:
-        """Askers grouped into documents of at most so many nodes; those that failed alone before stay alone."""
-        documents: list[list[_Ask]] = []
-        shared: list[_Ask] = []
-        for ask in asks:
-            if ask.likeness in self._apart:
-                documents.append([ask])
-            elif shared and sum(len(a.nodes) for a in shared) + len(ask.nodes) > self._limit:
-                documents.append(shared)
-                shared = [ask]
-            else:
-                shared.append(ask)
-        return [*documents, shared] if shared else documents
+    async def _read_scope(self, scope: Scope, asked: Sequence[Asked[tuple[Scope, Node], Rows]]) -> None:
+        """The first document is the newest; what comes after it, a backfill, can wait."""
+        documents = self._documents(_questions(asked))
+        await asyncio.gather(*(self._answer(scope, each, unhurried=n > 0) for n, each in enumerate(documents)))
 
-    async def _answer(self, asks: Sequence[_Ask]) -> None:
+    def _documents(self, questions: Sequence[_Question]) -> list[Sequence[_Question]]:
+        """Documents of at most so many nodes; the kinds that failed alone before stay alone."""
+        shared = [each for each in questions if each.likeness not in self._apart]
+        alone = _kinds(each for each in questions if each.likeness in self._apart)
+        return [piece for kind in (shared, *alone) for piece in chunks(kind, self._limit)]
+
+    async def _answer(self, scope: Scope, questions: Sequence[_Question], *, unhurried: bool = False) -> None:
         try:
-            answers = await self._fetch(asks[0].scope, [node for ask in asks for node in ask.nodes])
+            answers = await self._fetch(scope, questions, unhurried=unhurried)
         except ReadFailed as error:
-            if len(asks) == 1:
-                self._apart.add(asks[0].likeness)
-                asks[0].fail(error)
+            kinds = _kinds(questions)
+            if len(kinds) == 1:
+                self._apart.add(questions[0].likeness)
+                for question in questions:
+                    question.fail(error)
             else:
-                for ask in asks:
-                    await self._answer([ask])
-            return
+                for kind in kinds:
+                    await self._answer(scope, kind, unhurried=unhurried)
         except Exception as error:  # an asker must never wait for ever
-            for ask in asks:
-                ask.fail(error)
-            return
-        for ask in asks:
-            self._settle(ask, [answers.pop(0) for _ in ask.nodes])
+            for question in questions:
+                question.fail(error)
+        else:
+            for question, rows in zip(questions, answers, strict=True):
+                await self._settle(scope, question, rows)
 
-    def _settle(self, ask: _Ask, rows: list[Rows]) -> None:
-        self._apart.discard(ask.likeness)
-        for node, found in zip(ask.nodes, rows, strict=True):
-            if not node.head and len(found) >= node.limit:
-                ask.fail(ReadFailed(f"{node.dataset}: truncated at {node.limit} rows, so the rest is unknown"))
-        if not ask.answer.done():
-            ask.answer.set_result(rows)
+    async def _settle(self, scope: Scope, question: _Question, rows: Rows) -> None:
+        self._apart.discard(question.likeness)
+        node, owners = question.node, question.owners
+        if node.head or len(rows) < node.limit:
+            question.settle(rows)
+        elif len(owners) > 1:  # fewer have fewer rows
+            for half in chunks(owners, -(-len(owners) // 2)):
+                asked = [each for each in question.asked if each.question[1].own[1] in half]  # type: ignore[index]
+                await self._answer(scope, [_Question(asked)])
+        else:
+            question.fail(ReadFailed(f"{node.dataset}: truncated at {node.limit} rows, so the rest is unknown"))
 
-    async def _fetch(self, scope: Scope, nodes: Sequence[Node]) -> list[Rows]:
+    async def _fetch(self, scope: Scope, questions: Sequence[_Question], *, unhurried: bool) -> list[Rows]:
         permission = PERMISSIONS[scope.kind]
-        body = {"query": document(scope, nodes)}
-        call = Call("POST", "/graphql", json=body, family=Family.GRAPHQL, query=True, permission=permission)
+        body = {"query": _document(scope, [question.text(f"n{i}") for i, question in enumerate(questions)])}
+        call = Call(
+            "POST",
+            "/graphql",
+            json=body,
+            family=Family.GRAPHQL,
+            query=True,
+            unhurried=unhurried,
+            permission=permission,
+        )
         try:
             async with self._turns:
                 answer = await self._client.send(call)
         except Refused as refused:
             raise ReadFailed(f"analytics of {scope}: {refused}") from None
-        return _unpacked(scope, answer.body, len(nodes), permission)
+        return _unpacked(scope, answer.body, len(questions), permission)
 
 
-def document(scope: Scope, nodes: Sequence[Node]) -> str:
+def _questions(asked: Iterable[Asked[tuple[Scope, Node], Rows]]) -> list[_Question]:
+    """Nodes of one shape as one question, in the order in which they were asked."""
+    shapes: dict[tuple[object, ...], list[Asked[tuple[Scope, Node], Rows]]] = {}
+    for each in asked:
+        shapes.setdefault(each.question[1].shape, []).append(each)
+    return [_Question(piece) for shape in shapes.values() for piece in chunks(shape, OWNERS_PER_NODE)]
+
+
+def _kinds(questions: Iterable[_Question]) -> list[list[_Question]]:
+    """Questions of one kind together: what fails for good, fails for all times and owners."""
+    kinds: dict[tuple[object, ...], list[_Question]] = {}
+    for each in questions:
+        kinds.setdefault(each.likeness, []).append(each)
+    return list(kinds.values())
+
+
+def _with_dimension(fields: str, name: str) -> str:
+    """The selection with one dimension more."""
+    if "dimensions {" in fields:
+        return fields.replace("dimensions {", f"dimensions {{ {name}", 1)
+    return f"dimensions {{ {name} }} {fields}"
+
+
+def _document(scope: Scope, nodes: Sequence[str]) -> str:
     """The GraphQL document that asks for `nodes`, aliased n0, n1, …"""
-    asked = "\n    ".join(node.text(f"n{i}") for i, node in enumerate(nodes))
+    asked = "\n    ".join(nodes)
     return f"query notaus {{\n  viewer {{ {scope.opening} {{\n    {asked}\n  }} }}\n}}"
 
 

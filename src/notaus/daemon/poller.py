@@ -1,4 +1,7 @@
-"""The poller: at each tick, reads what is due of every signal and where every service stands, and posts what came."""
+"""The poller: at each tick, reads what is due of every signal and where every service stands, and posts what came.
+
+Where something is going on, everything is read at every tick. What is at rest takes turns, as far as the API budget goes.
+"""
 
 from __future__ import annotations
 
@@ -25,8 +28,12 @@ FEWEST_TIMES = 16
 """As many can always be asked for, however slow the answers are."""
 MOST_TIMES = 600
 """Grid times asked for in one read; older ones follow at the next tick."""
+MOST_OF_ALL = 200_000
+"""Grid times asked for by all entries together in one tick."""
 RESTING_SECONDS = 30
 """While nothing is going on, the world and the slow sources are read at this pace (the API budget, spec 2)."""
+SPARING_SECONDS = 120
+"""The slow sources' pace at rest while the budget of their API runs low."""
 SLOW_SETTLE = 120
 """A source that settles slower than this loses nothing by being read less often."""
 BACKLOG = 100
@@ -55,20 +62,31 @@ class Poller:
         post: Callable[[str, Event], None],
         tell_time: Callable[[], Awaitable[object]] | None = None,
         unread: Callable[[Entry], str | None] = lambda entry: None,
+        affordable: Callable[[Sequence[Service], float | None], Sequence[Service]] = lambda services, every: services,
+        plenty: Callable[[], bool] = lambda: True,
     ) -> None:
         """`tell_time` is any call to Cloudflare: its `Date` sets the clock before the first tick is named.
 
-        `unread` tells, once, why some of an entry could not be read while the rest could.
+        `unread` tells, once, why some of an entry could not be read while the rest could. `affordable` says at which
+        services, those that waited longest first, the API budget lets us look at this tick, where others follow every
+        so many seconds (None: now, for something is going on); `plenty` whether it lets us read the slow sources at
+        their usual pace.
         """
         self.account, self.clock, self.metrics, self.post = account, clock, metrics, post
-        self.entries = [(entry, reader(entry)) for entry in entries]
-        self.world = world
+        self.entries: dict[str, list[tuple[Entry, Reader]]] = {}
+        for entry in entries:
+            self.entries.setdefault(entry.service, []).append((entry, reader(entry)))
+        self.most = min(MOST_TIMES, max(FEWEST_TIMES, MOST_OF_ALL // max(len(entries), 1)))
+        """Grid times that one read of an entry asks for."""
+        self.world, self.affordable, self.plenty = world, affordable, plenty
         self._before_tried: dict[str, int] = {}
-        self._whole: dict[int, tuple[Guarded, int]] = {}
+        self._whole: dict[tuple[str, str], tuple[Guarded, int]] = {}
         self._busy: set[str] = set()
         """Services being polled."""
         self._seen: set[str] = set()
         """Services polled once: after a downtime, however short, the first poll reads everything."""
+        self._looked: dict[str, float] = {}
+        """When each service was last looked at, successfully or not."""
         self._most: dict[tuple[str, str], int] = {}
         """Grid times that one read of an entry may ask for, where more took too long."""
         self._tell_time, self._unread = tell_time, unread
@@ -85,7 +103,8 @@ class Poller:
         started = self.clock.now()
         try:
             await self.set_clock()
-            await asyncio.gather(*(self._poll_service(each) for each in due))
+            looks = self._looks(due)
+            await asyncio.gather(*(self._poll_service(each, each.service.name in looks) for each in due))
             self.metrics.last_poll_timestamp_seconds.labels(account=self.account).set(self.clock.now())
         finally:
             self._busy -= names
@@ -93,7 +112,7 @@ class Poller:
 
     def _due_now(self, guarded: Guarded) -> bool:
         """Whether the service's grid has a new tick. One far behind the newest taken is new: the clock was set right."""
-        tick = int(self.clock.now()) // guarded.service.step * guarded.service.step
+        tick = _tick(guarded.service, self.clock.now())
         repeated = 0 <= guarded.state.tick - tick < fleet.CLOCK_SET_BACK
         return guarded.service.name not in self._busy and not repeated
 
@@ -110,19 +129,37 @@ class Poller:
                 return
             await self.clock.sleep(CLOCK_PAUSE)
 
-    async def _poll_service(self, guarded: Guarded) -> None:
+    def _looks(self, due: Sequence[Guarded]) -> set[str]:
+        """Where to look: first where something is going on, then at those at rest in turn."""
+        now, step = self.clock.now(), min(each.service.step for each in due)
+        by_age = sorted(due, key=lambda each: self._looked.get(each.service.name, 0.0))
+        going_on = [each.service for each in by_age if pressing(each)]
+        at_rest = [each.service for each in by_age if not pressing(each) and self._wants_a_look(each, now)]
+        chosen = {service.name for service in (*self.affordable(going_on, None), *self.affordable(at_rest, step))}
+        self._looked.update(dict.fromkeys(chosen, now))
+        return chosen
+
+    def _wants_a_look(self, guarded: Guarded, now: float) -> bool:
+        state, looked = guarded.state, self._looked.get(guarded.service.name)
+        if looked is None or state.world_at is None or state.world_failing is not None:
+            return True
+        return _tick(guarded.service, now) % RESTING_SECONDS == 0 or now - looked >= RESTING_SECONDS
+
+    async def _poll_service(self, guarded: Guarded, look: bool) -> None:
         service = guarded.service
-        tick = int(self.clock.now()) // service.step * service.step
-        relaxed = service.name in self._seen and not alert(guarded) and tick % RESTING_SECONDS != 0
+        tick = _tick(service, self.clock.now())
+        relaxed = service.name in self._seen and not alert(guarded)
+        rests = relaxed and tick % (RESTING_SECONDS if self.plenty() else SPARING_SECONDS) != 0
         self._seen.add(service.name)
         problems: dict[str, str] = {}
         reads = [
             self._read(entry, reader, guarded, tick, problems)
-            for entry, reader in self.entries
-            if entry.service == service.name and not (relaxed and entry.settle > SLOW_SETTLE)
+            for entry, reader in self.entries.get(service.name, ())
+            if not (rests and entry.settle > SLOW_SETTLE)
         ]
-        look = self._look(service, problems) if not relaxed or guarded.state.world_at is None else _nothing()
-        world, readings = await asyncio.gather(look, asyncio.gather(*reads))
+        world, readings = await asyncio.gather(
+            self._look(service, problems) if look else _nothing(), asyncio.gather(*reads)
+        )
         merged = {name: samples for reading in readings for name, samples in reading.items()}
         self.post(service.name, Polled(tick, int(self.clock.now()), merged, world, problems))
 
@@ -173,7 +210,7 @@ class Poller:
         key = (entry.service, entry.name)
         if key in self._most:
             self._most[key] *= 2
-            if self._most[key] >= MOST_TIMES:
+            if self._most[key] >= self.most:
                 del self._most[key]
 
     def _patience(self, service: Service) -> float:
@@ -187,20 +224,20 @@ class Poller:
         oldest = max(tick - service.lookback, 0) // service.step * service.step + service.step
         first = max(oldest, self._whole_to(entry, guarded, oldest, newest) + service.step)
         times = [at for at in range(newest, first - 1, -service.step) if _lacks(entry, guarded, at)]
-        times = times[: self._most.get((entry.service, entry.name), MOST_TIMES)]
+        times = times[: self._most.get((entry.service, entry.name), self.most)]
         times += [at for at in self._before(entry, guarded, tick) if at < oldest]
         return sorted(set(times))
 
     def _whole_to(self, entry: Entry, guarded: Guarded, oldest: int, newest: int) -> int:
         """The grid time up to which nothing is missing, remembered so that old samples are not looked through again."""
         step = guarded.service.step
-        owner, whole = self._whole.get(id(entry), (guarded, oldest - step))
+        owner, whole = self._whole.get((entry.service, entry.name), (guarded, oldest - step))
         if owner is not guarded:  # recovered anew
             whole = oldest - step
         whole = max(whole, oldest - step)
         while whole < newest and not _lacks(entry, guarded, whole + step):
             whole += step
-        self._whole[id(entry)] = (guarded, whole)
+        self._whole[entry.service, entry.name] = (guarded, whole)
         return whole
 
     def _before(self, entry: Entry, guarded: Guarded, tick: int) -> list[int]:
@@ -215,16 +252,28 @@ class Poller:
         return [at for at in range(last, state.before_end - BEFORE, -step) if _lacks(entry, guarded, at)]
 
 
+def _tick(service: Service, now: float) -> int:
+    """The newest grid time."""
+    return int(now) // service.step * service.step
+
+
 def _lacks(entry: Entry, guarded: Guarded, at: int) -> bool:
     return any(guarded.history.at(name, at) is None for name in entry.signals)
 
 
-def alert(guarded: Guarded) -> bool:
-    """Whether something is going on: a rule's condition holds, an incident or a request is open, a rule is blind."""
+def pressing(guarded: Guarded) -> bool:
+    """Whether something is going on: a rule's condition holds, an incident or a request is open."""
     state = guarded.state
-    if state.incident is not None or state.request is not None or state.world_failing is not None:
-        return True
-    return any(rule.run is not None or rule.blind is not None for rule in state.rules.values())
+    rules = state.rules.values()
+    return state.incident is not None or state.request is not None or any(rule.run is not None for rule in rules)
+
+
+def alert(guarded: Guarded) -> bool:
+    """Whether something is going on, or cannot be seen."""
+    state = guarded.state
+    return (
+        pressing(guarded) or state.world_failing is not None or any(r.blind is not None for r in state.rules.values())
+    )
 
 
 async def _nothing() -> None:

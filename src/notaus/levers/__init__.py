@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import math
+from collections import Counter
+from collections.abc import Sequence
 from typing import assert_never
 
+from notaus.cloudflare.budget import PRESSING, UNHURRIED, WINDOW_SECONDS, Family
 from notaus.cloudflare.client import Client
+from notaus.cloudflare.kv import KEYS_AT_ONCE
 from notaus.core.effect import Deploy, LeverResult, PullLever, WriteKv
 from notaus.core.ladder import DeploymentLever, KvLever
 from notaus.core.service import Service
@@ -15,6 +20,9 @@ from notaus.levers.kv import KvPuller, KvWorld
 from notaus.levers.steering_key import SteeringKeys
 
 __all__ = ["DeploymentPuller", "DeploymentWorld", "KvPuller", "KvWorld", "Levers", "SteeringKeys", "Worlds"]
+
+LOOK_CALLS = 2
+"""Of a look at deployments: the list of them, and most times that of deployable versions."""
 
 
 class Levers:
@@ -40,8 +48,27 @@ class Worlds:
     """Reads where a service stands, by the kind of its lever: a `WorldReader`."""
 
     def __init__(self, client: Client, keys: SteeringKeys | None = None) -> None:
+        self._client = client
         self._kv = KvWorld(keys or SteeringKeys(client), client.clock)
         self._deployment = DeploymentWorld(client)
+
+    def affordable(self, services: Sequence[Service], every: float | None) -> list[Service]:
+        """The first of `services`, as many as the API budget lets us look at now.
+
+        `every`: they are at rest, and others follow every so many seconds; None: something is going on there.
+        """
+        if every is None:
+            calls = self._client.spare(Family.API, PRESSING)
+        else:
+            evenly = math.ceil(self._client.limit(Family.API) * UNHURRIED * every / WINDOW_SECONDS)
+            calls = min(self._client.spare(Family.API, UNHURRIED), evenly)
+        keys, found = Counter[str](), []
+        for service in services:
+            cost = _calls(service.ladder.lever, keys)
+            if cost == 0 or calls > 0:
+                calls -= cost
+                found.append(service)
+        return found
 
     async def read(self, service: Service) -> World:
         """Raises ReadFailed."""
@@ -53,3 +80,15 @@ class Worlds:
                 return await self._deployment.read(service)
             case _:
                 assert_never(lever)
+
+
+def _calls(lever: KvLever | DeploymentLever, keys: Counter[str]) -> int:
+    """The calls of one look more, where `keys` of each namespace are looked at already: a hundred come in one call."""
+    match lever:
+        case KvLever():
+            keys[lever.namespace] += 1
+            return 1 if keys[lever.namespace] % KEYS_AT_ONCE == 1 else 0
+        case DeploymentLever():
+            return LOOK_CALLS
+        case _:
+            assert_never(lever)

@@ -3,15 +3,19 @@
 One query gives every measure of every cohort for a row of windows that do not overlap: counts, errors, ratios,
 quantiles. The newest grid time takes one query, any stretch of them `window / step` at most. Rows of no cohort, and
 rows newer than the windows asked for, are counted too: they show that the dataset is alive, so that no rows are none.
+Entries that differ in nothing but one value (`where: index1 = 'pix-immo'`) and ask at the same moment share a query.
 """
 
 from __future__ import annotations
 
+import asyncio
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 
 from notaus.cloudflare.analytics_engine import MAX_ROWS, Row, datetime_literal, string_literal, table
+from notaus.cloudflare.together import Asked, Together, chunks
 from notaus.config.sources import AnalyticsEngine, Entry
 from notaus.core.sample import Readings, Sample, exact, rate
 from notaus.errors import NotausError, ReadFailed
@@ -35,11 +39,18 @@ EVERYONE = "everyone"
 WINDOWS_PER_QUERY = 1000
 
 
+OWNERS_PER_QUERY = 100
+"""Whose rows one query asks for at most."""
+OWNER = re.compile(r"\s*(index1|blob\d+)\s*=\s*'((?:[^'\\]|'')*)'\s*")
+"""A `where` that tells the rows of one service from those of others."""
+
+
 class AnalyticsEngineReader:
     """Reads entries of this kind."""
 
     def __init__(self, context: Context) -> None:
         self._context = context
+        self._stretches: Together[_Stretch, Readings] = Together(self._answer)
 
     async def read(self, entry: Entry, times: Sequence[int]) -> Readings:
         """Samples of every signal at each of `times`; raises ReadFailed where none could be read."""
@@ -51,18 +62,91 @@ class AnalyticsEngineReader:
         return await self._context.gathered(entry, (self._read(entry, group) for group in groups))
 
     async def _read(self, entry: Entry, times: Sequence[int]) -> Readings:
-        source = _source(entry)
-        _check(entry, source)
-        first = times[0] - entry.window
+        _check(entry, _source(entry))
+        return await self._stretches.ask(_Stretch(entry, tuple(times)))
+
+    async def _answer(self, asked: Sequence[Asked[_Stretch, Readings]]) -> None:
+        alike: dict[tuple[object, ...], list[Asked[_Stretch, Readings]]] = {}
+        for each in asked:
+            alike.setdefault(each.question.likeness, []).append(each)
+        pieces = [piece for group in alike.values() for piece in chunks(group, group[0].question.owners_at_once)]
+        await asyncio.gather(*(self._query(piece) for piece in pieces))
+
+    async def _query(self, asked: Sequence[Asked[_Stretch, Readings]]) -> None:
+        """One query for stretches that are alike."""
+        stretch, entries = asked[0].question, [each.question.entry for each in asked]
+        dataset = _source(stretch.entry).dataset
+        until = stretch.times[-1] + stretch.entry.settle
         try:
-            rows = await self._context.engine.query(entry.account, sql(entry, first, times[-1] + entry.settle))
+            rows = await self._context.engine.query(stretch.entry.account, sql(entries, stretch.first, until))
         except NotausError as failure:
-            raise ReadFailed(f"dataset {source.dataset}: {failure}") from None
-        windows = _Windows.of(source, rows)
-        slots = {at: (at - first) // entry.window - 1 for at in times}
+            for each in asked:
+                each.fail(ReadFailed(f"dataset {dataset}: {failure}"))
+            return
+        newest = max((int(row["slot"]) for row in rows), default=-1)
+        owned: dict[str | None, list[Row]] = {}
+        for row in rows:
+            owned.setdefault(row.get("owner"), []).append(row)
+        shared = len(_owners(entries)) > 1
+        for each in asked:
+            own = owned.get(_owner(each.question.entry) if shared else None, [])
+            each.answer(each.question.readings(_Windows.of(_source(each.question.entry), own, newest)))
+
+
+@dataclass(frozen=True, slots=True)
+class _Stretch:
+    """What one entry asks of one query: grid times whose windows do not overlap, ascending."""
+
+    entry: Entry
+    times: tuple[int, ...]
+
+    @property
+    def first(self) -> int:
+        """Where the first window begins."""
+        return self.times[0] - self.entry.window
+
+    @property
+    def likeness(self) -> tuple[object, ...]:
+        """What entries must have in common to share a query."""
+        entry, source = self.entry, _source(self.entry)
+        where = _owner_column(entry) or ("where", source.where)
+        return (
+            *(entry.account, entry.window, entry.settle, self.times, where, source.dataset, source.cohort_column),
+            *(source.cohorts, source.error, source.latency, tuple(source.ratios.items())),
+        )
+
+    @property
+    def owners_at_once(self) -> int:
+        """So many that their rows cannot reach the limit of an answer."""
+        windows = (self.times[-1] + self.entry.settle - self.first) // self.entry.window + 1
+        return max(1, min(OWNERS_PER_QUERY, MAX_ROWS // (windows * (len(_source(self.entry).cohorts) + 1)) - 1))
+
+    def readings(self, windows: _Windows) -> Readings:
+        slots = {at: (at - self.first) // self.entry.window - 1 for at in self.times}
         return {
-            signal: tuple(windows.sample(signal, at, slot) for at, slot in slots.items()) for signal in entry.signals
+            signal: tuple(windows.sample(signal, at, slot) for at, slot in slots.items())
+            for signal in self.entry.signals
         }
+
+
+def _owner_match(entry: Entry) -> re.Match[str] | None:
+    where = _source(entry).where
+    return OWNER.fullmatch(where) if where is not None else None
+
+
+def _owner_column(entry: Entry) -> str | None:
+    match = _owner_match(entry)
+    return match[1] if match else None
+
+
+def _owner(entry: Entry) -> str | None:
+    """Whose rows the entry reads, by its `where`."""
+    match = _owner_match(entry)
+    return match[2].replace("''", "'") if match else None
+
+
+def _owners(entries: Sequence[Entry]) -> list[str]:
+    return list(dict.fromkeys(owner for entry in entries if (owner := _owner(entry)) is not None))
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,9 +159,9 @@ class _Windows:
     """The last window with any row at all; the dataset was alive up to there. -1: no evidence."""
 
     @classmethod
-    def of(cls, source: AnalyticsEngine, rows: Sequence[Row]) -> _Windows:
+    def of(cls, source: AnalyticsEngine, rows: Sequence[Row], newest: int) -> _Windows:
         groups = {(int(row["slot"]), str(row.get("cohort", EVERYONE))): row for row in rows}
-        return cls(source, groups, max((slot for slot, _ in groups), default=-1))
+        return cls(source, groups, newest)
 
     def sample(self, signal: str, at: int, slot: int) -> Sample:
         """The sample of `signal` for the window number `slot`, which ends at `at`."""
@@ -115,42 +199,51 @@ def _of_row(source: AnalyticsEngine, row: Row, measure: str, at: int) -> Sample:
     return rate(at, row[f"of_{number}"], among, _effective(int(row[f"seen_{number}"]), among))
 
 
-def sql(entry: Entry, after: int, until: int) -> str:
-    """The query for the rows with `after` < timestamp <= `until`, in windows counted from `after`."""
-    source = _source(entry)
-    cohort = _cohort(source)
-    group = "slot" if cohort is None else "slot, cohort"
+def sql(entries: Sequence[Entry], after: int, until: int) -> str:
+    """The query of alike entries for the rows with `after` < timestamp <= `until`, in windows counted from `after`."""
+    entry, source = entries[0], _source(entries[0])
+    column, owners = _owner_column(entry), _owners(entries)
+    shared = column is not None and len(owners) > 1
+    own = _named(column, owners) if column is not None and shared else source.where
+    cohort = _cohort(source, own, owned=shared)
+    groups = ["slot", *(["owner"] if shared else []), *([] if cohort is None else ["cohort"])]
     columns = [
         f"intDiv(toUnixTimestamp(timestamp) - {after} - 1, {entry.window}) AS slot",
+        *([f"if({own}, {column}, {string_literal(OTHERS)}) AS owner"] if shared else []),
         *([] if cohort is None else [f"{cohort} AS cohort"]),
         "count() AS seen",
         "sum(_sample_interval) AS requests",
-        *_measures(entry, source),
+        *_measures(entries, source),
     ]
     return (
         f"SELECT {', '.join(columns)} FROM {table(source.dataset)} "
         f"WHERE timestamp > {datetime_literal(after)} AND timestamp <= {datetime_literal(until)} "
-        f"GROUP BY {group} ORDER BY {group} LIMIT {MAX_ROWS} FORMAT JSON"
+        f"GROUP BY {', '.join(groups)} ORDER BY {', '.join(groups)} LIMIT {MAX_ROWS} FORMAT JSON"
     )
 
 
-def _cohort(source: AnalyticsEngine) -> str | None:
-    """The expression for a row's cohort; None where every row counts and there is only one."""
-    conditions = [f"({source.where})"] if source.where else []
+def _named(column: str, names: Sequence[str]) -> str:
+    return f"{column} IN ({', '.join(map(string_literal, names))})"
+
+
+def _cohort(source: AnalyticsEngine, own: str | None, *, owned: bool) -> str | None:
+    """The expression for a row's cohort; None where every row counts and there is only one, or its owner tells."""
+    conditions = [f"({own})"] if own else []
     if not source.cohorts:
-        return f"if({conditions[0]}, {string_literal(EVERYONE)}, {string_literal(OTHERS)})" if conditions else None
+        everyone = f"if({conditions[0]}, {string_literal(EVERYONE)}, {string_literal(OTHERS)})" if conditions else None
+        return None if owned else everyone
     column = source.cohort_column
-    named = " OR ".join(f"{column} = {string_literal(name)}" for name in source.cohorts)
-    return f"if({' AND '.join([*conditions, f'({named})'])}, {column}, {string_literal(OTHERS)})"
+    assert column is not None
+    return f"if({' AND '.join([*conditions, _named(column, source.cohorts)])}, {column}, {string_literal(OTHERS)})"
 
 
-def _measures(entry: Entry, source: AnalyticsEngine) -> list[str]:
-    """The columns that the entry's signals ask for, beyond the number of requests."""
-    wanted = {measure_of(signal) for signal in entry.signals}
+def _measures(entries: Sequence[Entry], source: AnalyticsEngine) -> list[str]:
+    """The columns that the entries' signals ask for, beyond the number of requests."""
+    wanted = {measure_of(signal) for entry in entries for signal in entry.signals}
     columns = []
     if wanted & {"errors", "error_rate"}:
         columns.append(f"sumIf(_sample_interval, ({source.error})) AS errors")
-    for rank in percentiles(entry):
+    for rank in sorted({rank for entry in entries for rank in percentiles(entry)}):
         columns.append(
             f"quantileExactWeighted({float(share_below(rank)):g})({source.latency}, _sample_interval) AS p{rank}"
         )

@@ -7,12 +7,13 @@ dataset, shows how far its data reaches: up to there, no rows are none.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 
-from notaus.cloudflare.graphql import GraphQL, Node, Rows, Scope, time_literal, trailing
+from notaus.cloudflare.graphql import Node, Rows, Scope, time_literal, trailing
 from notaus.config.sources import Entry
 from notaus.errors import NotausError, ReadFailed
+from notaus.sources.context import Context
 from notaus.sources.measure import measure_of
 
 
@@ -22,20 +23,35 @@ class Dataset:
 
     scope: Scope
     name: str
-    filter: Mapping[str, object]
-    """What picks the service's own rows."""
+    own: tuple[str, str]
+    """The dimension that tells the service's rows from others', and its value there."""
+    filter: Mapping[str, object] = field(default_factory=dict)
+    """What else picks the rows."""
 
 
 async def rows_by_time(
-    graphql: GraphQL, dataset: Dataset, entry: Entry, times: Sequence[int], fields: str
+    context: Context, dataset: Dataset, entry: Entry, times: Sequence[int], fields: str
 ) -> dict[int, Rows]:
-    """The rows of the window that ends at each of `times`. Raises ReadFailed."""
-    nodes = [Node(dataset.name, {**dataset.filter, **trailing(at, entry.window)}, fields) for at in times]
-    return dict(zip(times, await _ask(graphql, dataset, nodes), strict=True))
+    """The rows of the window that ends at each of `times`, as far as they could be read. Raises ReadFailed if none could.
+
+    The newest are asked for first: where the API budget does not reach further, the rest comes later.
+    """
+    newest_first = sorted(times, reverse=True)
+    nodes = [
+        Node(dataset.name, {**dataset.filter, **trailing(at, entry.window)}, fields, own=dataset.own)
+        for at in newest_first
+    ]
+    found = dict(zip(newest_first, await context.graphql.each(dataset.scope, nodes), strict=True))
+    failures = [f"{dataset.name}: {rows}" for rows in found.values() if isinstance(rows, NotausError)]
+    if failures and len(failures) == len(found):
+        raise ReadFailed(failures[0])
+    if failures:
+        context.on_problem(entry, failures[0])
+    return {at: rows for at in times if not isinstance(rows := found[at], NotausError)}
 
 
 async def alive_until(
-    graphql: GraphQL, dataset: Dataset, entry: Entry, times: Sequence[int], counts: Sequence[str]
+    context: Context, dataset: Dataset, entry: Entry, times: Sequence[int], counts: Sequence[str]
 ) -> int:
     """Up to when (epoch seconds) the dataset shows data of anyone; 0 without evidence. Raises ReadFailed.
 
@@ -50,14 +66,10 @@ async def alive_until(
     node = Node(
         dataset.name, reach, "dimensions { datetimeMinute }", limit=1, order_by="datetimeMinute_DESC", head=True
     )
-    (rows,) = await _ask(graphql, dataset, [node])
+    try:
+        (rows,) = await context.graphql.rows(dataset.scope, [node])
+    except NotausError as failure:
+        raise ReadFailed(f"{dataset.name}: {failure}") from None
     if not rows:
         return 0
     return int(datetime.fromisoformat(rows[0]["dimensions"]["datetimeMinute"]).timestamp())
-
-
-async def _ask(graphql: GraphQL, dataset: Dataset, nodes: Sequence[Node]) -> list[Rows]:
-    try:
-        return await graphql.rows(dataset.scope, nodes)
-    except NotausError as failure:
-        raise ReadFailed(f"{dataset.name}: {failure}") from None

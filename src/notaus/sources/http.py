@@ -43,14 +43,14 @@ class HttpReader:
         return await self._context.gathered(entry, parts)
 
     async def _counts(self, entry: Entry, signals: Sequence[str], times: Sequence[int]) -> Readings:
-        source, dataset, graphql = _source(entry), _dataset(entry), self._context.graphql
+        source, dataset, context = _source(entry), _dataset(entry), self._context
         fields = "count dimensions { edgeResponseStatus } avg { sampleInterval }"
         found, alive = await asyncio.gather(
-            rows_by_time(graphql, dataset, entry, times, fields), alive_until(graphql, dataset, entry, times, COUNTS)
+            rows_by_time(context, dataset, entry, times, fields), alive_until(context, dataset, entry, times, COUNTS)
         )
         return {
             signal: tuple(
-                _counted(source, measure_of(signal), at, found[at], alive >= at - entry.window) for at in times
+                _counted(source, measure_of(signal), at, found[at], alive >= at - entry.window) for at in found
             )
             for signal in signals
         }
@@ -58,8 +58,8 @@ class HttpReader:
     async def _latencies(self, entry: Entry, signals: Sequence[str], times: Sequence[int]) -> Readings:
         quantiles = " ".join(f"{LATENCY}P{rank}" for rank in percentiles(entry))
         fields = f"count avg {{ sampleInterval }} quantiles {{ {quantiles} }}"
-        found = await rows_by_time(self._context.graphql, _dataset(entry), entry, times, fields)
-        return {signal: tuple(_timed(measure_of(signal), at, found[at]) for at in times) for signal in signals}
+        found = await rows_by_time(self._context, _dataset(entry), entry, times, fields)
+        return {signal: tuple(_timed(measure_of(signal), at, found[at]) for at in found) for signal in signals}
 
 
 def _counted(source: Http, measure: str, at: int, rows: Rows, alive: bool) -> Sample:
@@ -110,8 +110,8 @@ def _check(entry: Entry) -> None:
 
 def _dataset(entry: Entry) -> Dataset:
     source = _source(entry)
-    own = {"requestSource": "eyeball", "clientRequestHTTPHost": source.host}
-    return Dataset(Scope.zone(source.zone), "httpRequestsAdaptiveGroups", own)
+    own = ("clientRequestHTTPHost", source.host)
+    return Dataset(Scope.zone(source.zone), "httpRequestsAdaptiveGroups", own, {"requestSource": "eyeball"})
 
 
 def _source(entry: Entry) -> Http:

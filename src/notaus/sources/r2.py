@@ -36,12 +36,12 @@ class R2Reader:
         return await self._context.gathered(entry, [self._read(entry, sorted(set(times)))])
 
     async def _read(self, entry: Entry, times: Sequence[int]) -> Readings:
-        dataset, graphql = _dataset(entry), self._context.graphql
+        dataset, context = _dataset(entry), self._context
         found, alive = await asyncio.gather(
-            rows_by_time(graphql, dataset, entry, times, FIELDS), alive_until(graphql, dataset, entry, times, COUNTS)
+            rows_by_time(context, dataset, entry, times, FIELDS), alive_until(context, dataset, entry, times, COUNTS)
         )
         return {
-            signal: tuple(_sample(measure_of(signal), at, found[at], alive >= at - entry.window) for at in times)
+            signal: tuple(_sample(measure_of(signal), at, found[at], alive >= at - entry.window) for at in found)
             for signal in entry.signals
         }
 
@@ -70,5 +70,5 @@ def _total(rows: Rows, counts: Callable[[dict[str, Any]], bool]) -> Fraction:
 def _dataset(entry: Entry) -> Dataset:
     source = entry.source
     assert isinstance(source, R2)
-    own = {"bucketName": source.bucket, "actionType_in": list(source.actions)}
-    return Dataset(Scope.account(entry.account), "r2OperationsAdaptiveGroups", own)
+    actions = {"actionType_in": list(source.actions)}
+    return Dataset(Scope.account(entry.account), "r2OperationsAdaptiveGroups", ("bucketName", source.bucket), actions)

@@ -34,15 +34,14 @@ class WorkersReader:
         return await self._context.gathered(entry, [self._read(entry, sorted(set(times)))])
 
     async def _read(self, entry: Entry, times: Sequence[int]) -> Readings:
-        source = _source(entry)
-        graphql = self._context.graphql
-        dataset = Dataset(Scope.account(entry.account), "workersInvocationsAdaptive", {"scriptName": source.script})
+        source, context = _source(entry), self._context
+        dataset = Dataset(Scope.account(entry.account), "workersInvocationsAdaptive", ("scriptName", source.script))
         found, alive = await asyncio.gather(
-            rows_by_time(graphql, dataset, entry, times, _fields(entry, source)),
-            alive_until(graphql, dataset, entry, times, COUNTS),
+            rows_by_time(context, dataset, entry, times, _fields(entry, source)),
+            alive_until(context, dataset, entry, times, COUNTS),
         )
         return {
-            signal: tuple(_sample(source, signal, at, entry, found[at], alive >= at - entry.window) for at in times)
+            signal: tuple(_sample(source, signal, at, entry, found[at], alive >= at - entry.window) for at in found)
             for signal in entry.signals
         }
 
