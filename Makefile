@@ -74,6 +74,7 @@ rules: venv  ## Prometheus' own judgement of the alert rules, where promtool is 
 	@dev/promtool-tests
 
 unit: venv  ## every test that `coverage` and `scenarios` have not run
+	@dev/postgresql >/dev/null || true  # unpacked once, not by two workers
 	$(BIN)/python -m pytest -n 2 -rs --ignore tests/core --ignore tests/scenarios --ignore tests/simulation
 	@echo 'not run: the simulation (tests/simulation), which is still in the making: make soak SEEDS=20'
 

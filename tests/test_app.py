@@ -256,7 +256,7 @@ async def test_a_disk_that_fills_up_between_two_polls_is_told_as_well(house: Hou
     assert "disk is full" in app.ready()[1]
     assert app.engine.guarded == {}
     with pytest.raises(JournalFailed):
-        app.reload(house.configured(lambda service: replace(service, step=30)))
+        await app.reload(house.configured(lambda service: replace(service, step=30)))
     assert app.configuration is house.configuration  # not half of the new one
     journal.full = False
     await asyncio.sleep(16)
@@ -270,7 +270,7 @@ async def test_a_reload_exchanges_the_service_and_keeps_its_state(house: House) 
     app = await house.app()
     await asyncio.sleep(16)
     tick = app.engine.guarded["pix-immo"].state.tick
-    app.reload(house.configured(lambda service: replace(service, rules=service.rules[:3])))
+    await app.reload(house.configured(lambda service: replace(service, rules=service.rules[:3])))
     await asyncio.sleep(0)
     await asyncio.sleep(16)
     guarded = app.engine.guarded["pix-immo"]
@@ -285,12 +285,12 @@ async def test_a_reload_may_bring_and_take_services(house: House) -> None:
     app = await house.app()
     await asyncio.sleep(16)
     house.services = ("pix-immo",)
-    app.reload(house.configured())
+    await app.reload(house.configured())
     await asyncio.sleep(16)
     assert set(app.engine.guarded) == {"pix-immo"}
     assert b'service="bookstrack"' not in app.metrics.render()
     house.services = ("pix-immo", "bookstrack")
-    app.reload(house.configured())
+    await app.reload(house.configured())
     await asyncio.sleep(16)
     assert app.engine.guarded["bookstrack"].state.tick == START + 45
 
@@ -307,10 +307,10 @@ async def test_a_reload_that_takes_an_open_incident_its_ground_is_refused(house:
         return replace(service, ladder=replace(service.ladder, rungs=service.ladder.rungs[:3]))
 
     with pytest.raises(ConfigurationError, match="emergency"):
-        app.reload(house.configured(without))
+        await app.reload(house.configured(without))
     house.services = ()
     with pytest.raises(ConfigurationError, match="open incident"):
-        app.reload(house.configured())
+        await app.reload(house.configured())
 
 
 @in_a_house()
@@ -348,7 +348,7 @@ async def test_a_reload_does_not_give_back_what_was_spent_of_the_budget(house: H
     (client,) = app.outside.clients.values()
     spent = client.budget_remaining("api")
     assert spent < 1
-    app.reload(house.configured())
+    await app.reload(house.configured())
     (client,) = app.outside.clients.values()
     assert client.budget_remaining("api") == spent
     assert f'api_budget_remaining_ratio{{family="api"}} {spent}'.encode() in app.metrics.render()

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import math
 import os
 import secrets
 import socket
 import uuid
-from collections.abc import Callable, Collection, Coroutine, Mapping, Sequence
+from collections.abc import Callable, Collection, Coroutine, Iterable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -31,6 +32,7 @@ from notaus.core.event import Event, LeverEnded, Order, Reconfigured, Reply, Sta
 from notaus.core.fleet import Stepped
 from notaus.core.service import Service
 from notaus.daemon.alarm import Siren
+from notaus.daemon.calls import Threaded, inline
 from notaus.daemon.engine import Engine, Guarded, recovered
 from notaus.daemon.executor import Executor
 from notaus.daemon.gauges import Gauges
@@ -42,7 +44,7 @@ from notaus.daemon.reload import objections
 from notaus.daemon.scheduler import Bells, ScheduledBells
 from notaus.daemon.status import describe, incident_body
 from notaus.errors import ConfigurationError, JournalFailed, NotausError
-from notaus.journal import Journal, Lease
+from notaus.journal import Journal, Lease, LeaseLost
 from notaus.levers import Levers, SteeringKeys, Worlds
 from notaus.metrics import Metrics
 from notaus.notify import Channels, PagerDuty, Slack, Webhook
@@ -68,13 +70,22 @@ class Outside:
     """Everything that reaches beyond this process for one configuration: clients, readers, levers, checks, channels."""
 
     def __init__(
-        self, configuration: Configuration, clock: Clock, metrics: Metrics, http: httpx.AsyncClient, ledger: Ledger
+        self,
+        configuration: Configuration,
+        clock: Clock,
+        metrics: Metrics,
+        http: httpx.AsyncClient,
+        ledger: Ledger,
+        check_lease: Callable[[str], None] = lambda account: None,
     ) -> None:
-        """`ledger` outlives it: Cloudflare does not forget at a reload how much was asked of it."""
+        """`ledger` outlives it: Cloudflare does not forget at a reload how much was asked of it.
+
+        `check_lease` raises LeaseLost where an account may not be acted for.
+        """
         settings = configuration.settings
         edge = Edge(http, settings.origins, clock.speed)
         self.clients = {
-            account: _client(settings, account, clock, metrics, http, ledger)
+            account: _client(settings, account, clock, metrics, http, ledger, partial(check_lease, account))
             for account in dict.fromkeys(service.account for service in configuration.services)
         }
         keys = {account: SteeringKeys(client) for account, client in self.clients.items()}
@@ -104,7 +115,13 @@ def _plenty(client: Client) -> bool:
 
 
 def _client(
-    settings: Settings, account: str, clock: Clock, metrics: Metrics, http: httpx.AsyncClient, ledger: Ledger
+    settings: Settings,
+    account: str,
+    clock: Clock,
+    metrics: Metrics,
+    http: httpx.AsyncClient,
+    ledger: Ledger,
+    before_write: Callable[[], None],
 ) -> Client:
     budgets = Budgets(settings.budgets.api[0], settings.budgets.graphql[0], float(settings.budgets.reserve))
     client = Client(
@@ -117,6 +134,7 @@ def _client(
         budgets=budgets,
         ledger=ledger,
         on_request=metrics.observe_request,
+        before_write=before_write,
     )
     for family in ("api", "graphql"):
         gauge = metrics.api_budget_remaining_ratio.labels(family=family)
@@ -158,9 +176,13 @@ class App:
         bells: Bells | None = None,
         readers: Readers | None = None,
         owner: str | None = None,
+        resident: bool = True,
         watchers: tuple[Callable[[Guarded, Event, Stepped], None], ...] = (),
     ) -> None:
-        """What is given replaces the real thing: time, network, bells and sources (scenarios, simulations)."""
+        """What is given replaces the real thing: time, network, bells and sources (scenarios, simulations).
+
+        One that is not `resident` is gone soon: no replica gives up an account for it.
+        """
         settings = configuration.settings
         self.configuration, self.journal = configuration, journal
         self.clock = clock or SystemClock(settings.clock.speed, settings.clock.anchor)
@@ -169,8 +191,9 @@ class App:
         self.bells = bells or ScheduledBells(self.clock)
         self._given_readers = readers
         self.ledger = Ledger()
-        self.outside = Outside(configuration, self.clock, self.metrics, self.http, self.ledger)
-        self.executor = Executor(self, self, self, self.clock, self.metrics, self._post)
+        self.outside = Outside(configuration, self.clock, self.metrics, self.http, self.ledger, self.check_lease)
+        self.executor = Executor(self, self, self, self.clock, self.metrics, self._post, self._check_service)
+        self.call = Threaded() if journal.remote else inline
         self.leadership = Leadership(
             journal,
             owner or f"{socket.gethostname()}-{os.getpid()}-{uuid.uuid4().hex[:8]}",
@@ -180,6 +203,10 @@ class App:
             self._gained,
             self._lost,
             self._lease_failed,
+            self._journal_answers,
+            self._under_way,
+            self.call,
+            resident=resident,
         )
         self.siren = Siren(self, self.clock)
         self.engine = Engine(
@@ -191,6 +218,7 @@ class App:
             self.leadership.lease,
             (Gauges(self.metrics), *watchers),
             self.leadership.lose,
+            self.call,
         )
         self.pollers = self._pollers()
         self.tasks: set[asyncio.Task[None]] = set()
@@ -242,12 +270,21 @@ class App:
     def _services(self, account: str) -> list[Service]:
         return [service for service in self.configuration.services if service.account == account]
 
-    def _gained(self, account: str) -> None:
+    async def _gained(self, account: str) -> None:
         """Recover the account's services from the journal, and ask again for what was under way. Raises JournalFailed."""
+        found = await self._recovered(self._services(account), self.configuration)
+        if self.lease(account) is None:
+            return
         now = int(self.clock.now())
-        for service in self._services(account):
-            self._guard(recovered(self.journal, service, _resting(self.configuration, service), now), now)
+        for guarded in found:
+            self._guard(guarded, now)
         self.ring(account)
+
+    async def _recovered(self, services: Iterable[Service], configuration: Configuration) -> list[Guarded]:
+        """Raises JournalFailed."""
+        now = int(self.clock.now())
+        resting = partial(_resting, configuration)
+        return [await self.call(recovered, self.journal, service, resting(service), now) for service in services]
 
     def _guard(self, guarded: Guarded, now: int) -> None:
         service = guarded.service
@@ -276,6 +313,29 @@ class App:
 
     def _lease_failed(self, account: str, failed: JournalFailed) -> None:
         self.engine.journal_failed(failed, self._services(account))
+
+    def _journal_answers(self) -> None:
+        self.engine.journal_answers()
+
+    def _under_way(self, account: str) -> int:
+        """How much of the account's services is under way: effects, and incidents that are open."""
+        states = [each.state for each in self.engine.guarded.values() if each.service.account == account]
+        return sum(len(state.outbox) + (state.incident is not None) for state in states)
+
+    def lease(self, account: str) -> Lease | None:
+        return self.leadership.lease(account)
+
+    def _check_service(self, name: str) -> None:
+        """Raises LeaseLost."""
+        guarded = self.engine.guarded.get(name)
+        if guarded is not None:  # else its tasks are being dropped
+            self.check_lease(guarded.service.account)
+
+    def check_lease(self, account: str) -> None:
+        """Before anything is changed outside. Raises LeaseLost once another replica may act."""
+        if self.lease(account) is None:
+            self.leadership.lose(account)
+            raise LeaseLost(f"the lease of account {account} has run out")
 
     def ring(self, account: str) -> None:
         """Poll the account's services, if they are ours."""
@@ -313,10 +373,10 @@ class App:
         """Take up work: the loop turns, the leases are tried for, the bells ring. Raises JournalFailed."""
         await asyncio.gather(*(poller.set_clock() for poller in self.pollers.values()))  # leases, too, go by it
         now = int(self.clock.now())
-        self.journal.keep_config(self.configuration.hash, _text(self.configuration), now)
+        await self.call(self.journal.keep_config, self.configuration.hash, _text(self.configuration), now)
         self._loop = asyncio.create_task(self.engine.run(), name="engine")
-        self.leadership.keep()
-        self.bells.every(RENEW_SECONDS, self.leadership.keep, "leases")
+        await self.leadership.keep()
+        self.bells.every(RENEW_SECONDS, self._keep_leases, "leases")
         self.bells.every(PRUNE_EVERY, self._prune, "retention")
         self._ring_for_ticks()
         self.bells.start()
@@ -326,13 +386,16 @@ class App:
         self._rung_at = self.clock.now()
         self.bells.every(math.gcd(*(service.step for service in self.configuration.services)), self.ring_all, "poll")
 
+    def _keep_leases(self) -> None:
+        self._spawn(self.leadership.keep(), "leases")
+
     def _prune(self) -> None:
         self._spawn(self._drop_old_samples(), "retention")
 
     async def _drop_old_samples(self) -> None:
         before = int(self.clock.now()) - self.configuration.settings.retention.samples
         try:
-            while self.journal.prune(before, PRUNE_BATCH) == PRUNE_BATCH:  # noqa: ASYNC110 (nothing to wait for)
+            while await self.call(self.journal.prune, before, PRUNE_BATCH) == PRUNE_BATCH:  # noqa: ASYNC110 (nothing to wait for)
                 await asyncio.sleep(0.1)  # between other work
         except JournalFailed as failed:
             log.warning("old samples could not be dropped", reason=str(failed))
@@ -346,12 +409,14 @@ class App:
         await self._drain()
         await self.siren.finish(LEAST_FINISH_SECONDS)
         await self.crash()
-        self.leadership.release()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(LEAST_FINISH_SECONDS):
+                await self.leadership.release()
 
     async def _drain(self) -> None:
         """Let the engine take the letters that are waiting, unless the journal fails."""
         for _ in range(200):
-            if self.engine.backlog == 0 or self.engine.failing is not None:
+            if (self.engine.backlog == 0 and not self.engine.taking) or self.engine.failing is not None:
                 break
             await asyncio.sleep(0.01)
 
@@ -391,20 +456,19 @@ class App:
 
     # Reload
 
-    def reload(self, configuration: Configuration) -> None:
+    async def reload(self, configuration: Configuration) -> None:
         """Put a new configuration in force. Raises NotausError with the reason where it may not or cannot be."""
-        found = objections(self.engine.guarded, configuration)
-        if found:
-            raise ConfigurationError("the reload is refused: " + "; ".join(found))
-        now = int(self.clock.now())
-        self.journal.keep_config(configuration.hash, _text(configuration), now)  # may fail: before anything changes
-        added = [
-            recovered(self.journal, service, _resting(configuration, service), now)
-            for service in configuration.services
-            if service.name not in self.engine.guarded and service.account in self.leadership.leases
-        ]
+        self._object(configuration)
+        now, held = int(self.clock.now()), self._fences()
+        # May fail: before anything changes.
+        await self.call(self.journal.keep_config, configuration.hash, _text(configuration), now)
+        new = [s for s in configuration.services if s.name not in self.engine.guarded and s.account in held]
+        added = await self._recovered(new, configuration)
+        self._object(configuration)  # an incident may have begun meanwhile
+        if held != self._fences():
+            raise NotausError("an account changed hands during the reload: reload again")
         old, self.configuration = self.configuration, configuration
-        self.outside = Outside(configuration, self.clock, self.metrics, self.http, self.ledger)
+        self.outside = Outside(configuration, self.clock, self.metrics, self.http, self.ledger, self.check_lease)
         self.pollers = self._pollers()
         self._forget({service.name for service in configuration.services})
         for service in configuration.services:
@@ -414,7 +478,15 @@ class App:
             self._guard(guarded, now)
         self._ring_for_ticks()
         self.leadership.accounts = tuple(self.outside.clients)
-        self.leadership.keep()
+        await self.leadership.keep()
+
+    def _object(self, configuration: Configuration) -> None:
+        found = objections(self.engine.guarded, configuration)
+        if found:
+            raise ConfigurationError("the reload is refused: " + "; ".join(found))
+
+    def _fences(self) -> dict[str, int]:
+        return {account: lease.fence for account, lease in self.leadership.leases.items()}
 
     def _forget(self, kept: Collection[str]) -> None:
         """Let go of the services that are no longer configured."""
@@ -454,10 +526,14 @@ class App:
     def ready(self) -> tuple[bool, str]:
         if self.engine.failing is not None:
             return False, f"the journal fails: {self.engine.failing}"
-        missing = [account for account in self.outside.clients if self.leadership.lease(account) is None]
-        if missing:
+        missing = [account for account in self.outside.clients if self.lease(account) is None]
+        nobodys = [account for account in missing if account not in self.leadership.elsewhere]
+        if nobodys:
+            return False, f"no lease for {', '.join(nobodys)}: no replica is known to hold it"
+        if len(missing) == len(self.outside.clients):
             return False, f"no lease for {', '.join(missing)}: another replica holds it"
-        return True, "the journal can be written, and every lease is held"
+        held = "every lease is held" + (f", {len(missing)} of them by other replicas" if missing else "")
+        return True, f"the journal can be written, and {held}"
 
     def services(self) -> Sequence[str]:
         return [service.name for service in self.configuration.services]
@@ -470,20 +546,17 @@ class App:
             "services": {name: describe(guarded, now) for name, guarded in self.engine.guarded.items()},
         }
 
-    def incidents(self, limit: int) -> Sequence[Mapping[str, Any]]:
-        return [incident_body(row) for row in self.journal.incidents(limit=limit)]
+    async def incidents(self, limit: int) -> Sequence[Mapping[str, Any]]:
+        return [incident_body(row) for row in await self.call(self.journal.incidents, limit=limit)]
 
-    def incident(self, id: str) -> Mapping[str, Any] | None:
-        row = self.journal.incident(id)
+    async def incident(self, id: str) -> Mapping[str, Any] | None:
+        row = await self.call(self.journal.incident, id)
         return None if row is None else incident_body(row)
 
     async def order(self, service: str, order: Order) -> Reply:
         if self._loop is None or self._loop.done():
             raise NotausError("the daemon is not running")
         return await self.engine.order(service, order)
-
-    def lease(self, account: str) -> Lease | None:
-        return self.leadership.lease(account)
 
 
 def _readable(configuration: Configuration, account: str) -> Sequence[Entry]:

@@ -9,6 +9,8 @@ NotausError
 │   └── Silent              no usable answer; it may have been done
 ├── Undelivered             a message did not get through, for now or for good
 └── JournalFailed           the journal could not be written or read
+    ├── JournalRefused      it will not take this, now or later
+    └── JournalSilent       no usable answer; it may have been written
 """
 
 from __future__ import annotations
@@ -64,3 +66,11 @@ class Undelivered(NotausError):
 
 class JournalFailed(NotausError):
     """The journal could not be written or read: nothing that depends on it was done."""
+
+
+class JournalRefused(JournalFailed):
+    """The journal will not take what it was given: repeating it changes nothing."""
+
+
+class JournalSilent(JournalFailed):
+    """The database went silent in the middle: whether it was written shows once it answers again."""

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Coroutine
 from typing import Any
+
+import pytest
 
 from notaus.daemon.leadership import Leadership
 from notaus.errors import JournalFailed
@@ -18,6 +21,12 @@ class SetClock:
 
     def now(self) -> float:
         return self.at
+
+
+def at_once(work: Coroutine[Any, Any, None]) -> None:
+    """A journal that is called inline lets nothing come between: not even a turn of the loop."""
+    with pytest.raises(StopIteration):
+        work.send(None)
 
 
 class Replica:
@@ -38,7 +47,13 @@ class Replica:
             lambda account, failed: self.told.append("failed"),
         )
 
-    def _gained(self, account: str) -> None:
+    def keep(self) -> None:
+        at_once(self.leadership.keep())
+
+    def release(self) -> None:
+        at_once(self.leadership.release())
+
+    async def _gained(self, account: str) -> None:
         if not self.recovers:
             raise JournalFailed("the state cannot be read")
         self.told.append("gained")
@@ -53,18 +68,18 @@ def test_the_first_gets_it_the_second_waits_and_takes_over_when_it_has_run_out()
     journal, clock = FaultyJournal(), SetClock()
     first, second = Replica(journal, clock, "first"), Replica(journal, clock, "second")
     for _ in range(6):
-        first.leadership.keep()
-        second.leadership.keep()
+        first.keep()
+        second.keep()
         clock.at += 5
     assert (first.leads, second.leads) == (True, False)
     clock.at += 5  # the first is dead; its last renewal was 10 s ago
-    second.leadership.keep()
+    second.keep()
     assert not second.leads
     clock.at += 5
-    second.leadership.keep()
+    second.keep()
     assert second.leads
     assert second.told == ["gained"]
-    first.leadership.keep()
+    first.keep()
     assert not first.leads
     assert first.told == ["gained", "lost"]
 
@@ -73,9 +88,9 @@ def test_a_lease_given_back_is_free_at_once() -> None:
     """A deployment of the daemon would leave the services unguarded for 15 seconds."""
     journal, clock = FaultyJournal(), SetClock()
     first, second = Replica(journal, clock, "first"), Replica(journal, clock, "second")
-    first.leadership.keep()
-    first.leadership.release()
-    second.leadership.keep()
+    first.keep()
+    first.release()
+    second.keep()
     assert second.leads
 
 
@@ -83,19 +98,19 @@ def test_a_journal_that_fails_is_survived_for_two_renewals_and_no_longer() -> No
     """Given up at the first hiccup, or held while another may own it."""
     journal, clock = FaultyJournal(), SetClock()
     us = Replica(journal, clock)
-    us.leadership.keep()
+    us.keep()
     journal.broken = True
     for _ in range(2):
         clock.at += 5
-        us.leadership.keep()
+        us.keep()
         assert us.leads
     clock.at += 5
     assert not us.leads  # at once, not at the next ring
-    us.leadership.keep()
-    assert us.told == ["gained", "failed", "failed", "failed", "lost"]
+    us.keep()
+    assert us.told == ["gained", "failed", "failed", "lost", "failed"]
     journal.broken = False
     clock.at += 5
-    us.leadership.keep()
+    us.keep()
     assert us.leads
     assert us.told[-1] == "gained"
 
@@ -105,12 +120,12 @@ def test_what_could_not_be_recovered_is_tried_again() -> None:
     journal, clock = FaultyJournal(), SetClock()
     us = Replica(journal, clock)
     us.recovers = False
-    us.leadership.keep()
+    us.keep()
     assert not us.leads
     assert us.told == ["lost", "failed"]
     us.recovers = True
     clock.at += 5
-    us.leadership.keep()
+    us.keep()
     assert us.leads
     assert us.told[-1] == "gained"
 
@@ -119,7 +134,7 @@ def test_losing_it_is_told_once() -> None:
     """The engine notices first, the next renewal again."""
     journal, clock = FaultyJournal(), SetClock()
     us = Replica(journal, clock)
-    us.leadership.keep()
+    us.keep()
     us.leadership.lose(ACCOUNT)
     us.leadership.lose(ACCOUNT)
     assert us.told == ["gained", "lost"]
@@ -129,10 +144,10 @@ def test_an_account_that_is_no_longer_configured_is_given_back() -> None:
     """Another replica that still has it configured would wait for nothing."""
     journal, clock = FaultyJournal(), SetClock()
     us, them = Replica(journal, clock, "us", (ACCOUNT, "second")), Replica(journal, clock, "them", ("second",))
-    us.leadership.keep()
+    us.keep()
     us.leadership.accounts = (ACCOUNT,)
-    us.leadership.keep()
-    them.leadership.keep()
+    us.keep()
+    them.keep()
     assert set(us.leadership.leases) == {ACCOUNT}
     assert set(them.leadership.leases) == {"second"}
 
@@ -141,7 +156,7 @@ def test_the_metric_says_who_leads() -> None:
     """`leader` is what an alert on "nobody on guard" sums up."""
     journal, clock = FaultyJournal(), SetClock()
     us = Replica(journal, clock)
-    us.leadership.keep()
+    us.keep()
     assert b'notaus_leader{account="account"} 1.0' in us.metrics.render()
     us.leadership.lose(ACCOUNT)
     assert b'notaus_leader{account="account"} 0.0' in us.metrics.render()

@@ -50,11 +50,55 @@ def test_a_renewed_lease_lasts_from_the_renewal(journal: Journal) -> None:
     assert journal.holder("acc", 124) == lease
 
 
-def test_asking_again_is_renewing(journal: Journal) -> None:
-    """The fence would grow without a change of owner, and the owner's own steps be refused."""
-    _acquired(journal, "one", 100)
+def test_asking_again_begins_anew_under_a_new_fence(journal: Journal) -> None:
+    """A step still on its way from before we lost sight of the lease would land after its services were recovered."""
+    old = _acquired(journal, "one", 100)
     again = _acquired(journal, "one", 110)
-    assert (again.fence, again.expires_at) == (1, 125)
+    assert (again.fence, again.expires_at) == (2, 125)
+    with pytest.raises(LeaseLost):
+        journal.write(a_record(), old)
+    assert journal.write(a_record(), again) == 1
+
+
+def test_without_a_time_of_ours_the_database_has_one(journal: Journal) -> None:
+    """Two replicas whose clocks differ by more than the lease would both own the account, or nobody for an hour."""
+    begun = time.time()
+    first = journal.acquire("acc", "one", None, ttl=60.0)
+    assert first is not None
+    assert begun + 59 < first.expires_at < time.time() + 61
+    assert journal.acquire("acc", "two", None) is None
+    assert journal.renew(first, None).expires_at >= first.expires_at
+    assert journal.holder("acc", None) is not None
+    assert journal.holder("acc", time.time() + 70) is None
+    assert journal.announce("one", ["acc"], None).owners == {"acc": "one"}
+
+
+def test_the_living_know_of_each_other_and_of_who_owns_what(journal: Journal) -> None:
+    """No replica would know what its share is, or the dead would have theirs for ever."""
+    journal.announce("one", ["a", "b"], 100)
+    journal.announce("two", ["b"], 110)
+    _acquired(journal, "one", 100, "a")
+    _acquired(journal, "two", 110, "b")
+    census = journal.announce("three", [], 114)
+    assert census.replicas == {"one": {"a", "b"}, "two": {"b"}, "three": frozenset()}
+    assert census.owners == {"a": "one", "b": "two"}
+    census = journal.announce("three", ["a"], 115)
+    assert census.replicas == {"two": {"b"}, "three": {"a"}}
+    assert census.owners == {"b": "two"}
+
+
+def test_one_that_leaves_is_forgotten_at_once_with_all_its_leases(journal: Journal) -> None:
+    """After an orderly stop its accounts would be unguarded for 15 seconds, and its share be kept for it."""
+    for name in ("one", "two"):
+        journal.announce(name, ["a", "b"], 100)
+    old = _acquired(journal, "one", 100, "a")
+    _acquired(journal, "two", 100, "b")
+    journal.leave("one")
+    census = journal.announce("two", ["a", "b"], 101)
+    assert set(census.replicas) == {"two"}
+    assert census.owners == {"b": "two"}
+    with pytest.raises(LeaseLost):
+        journal.write(a_record(), old)
 
 
 def test_a_lease_that_ran_out_is_still_ours_if_nobody_took_it(journal: Journal) -> None:
@@ -228,6 +272,16 @@ def test_looking_at_a_journal_does_not_count_as_living(path: Path) -> None:
         assert looker.holder("acc", 101) is not None
         assert _acquired(daemon, "daemon", 101)
         assert daemon.alone
+
+
+def test_the_dead_have_no_share_of_the_accounts(path: Path) -> None:
+    """After a crash, half of the accounts would be left to a daemon that is no more."""
+    url = f"sqlite:///{path}"
+    dead = Journal.open(url)
+    dead.announce("dead", ["acc"], 100)
+    dead.close()
+    with Journal.open(url) as journal:
+        assert set(journal.announce("daemon", ["acc"], 101).replicas) == {"daemon"}
 
 
 def test_two_owners_in_one_process_keep_to_expiry(journal: Journal) -> None:

@@ -57,10 +57,14 @@ def test_a_journal_of_the_first_release_is_opened_with_what_it_holds(shared_url:
     with engine.begin() as connection:
         connection.execute(text("INSERT INTO events (service, at, kind, body) VALUES ('pix-immo', 1, 'Started', '{}')"))
         connection.execute(text("INSERT INTO states VALUES ('pix-immo', '{\"rung\": \"reduced\"}', 1, 1)"))
+        connection.execute(text("INSERT INTO leases VALUES ('acc', 'old', 7, 100.0)"))
     engine.dispose()
     with Journal.open(shared_url) as journal:
         assert journal.state("pix-immo") == {"rung": "reduced"}
-        assert journal.write(a_full_record()) == 2
+        lease = journal.acquire("acc", "new", 200)
+        assert lease is not None
+        assert lease.fence == 8
+        assert journal.write(a_full_record(), lease) == 2
 
 
 def test_a_journal_that_is_behind_is_migrated(shared_url: str, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,22 +3,25 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from typing import Any
 
 from notaus.core.sample import Sample
 from notaus.errors import JournalFailed
-from notaus.journal import Lease, LeaseLost, Record
+from notaus.journal import Census, Lease, LeaseLost, Record
 
 
 class MemoryJournal:
     """What the daemon uses of the journal, without a database. The journal's own tests compare nothing with it."""
 
+    remote = False
+
     def __init__(self) -> None:
         self.states: dict[str, str] = {}
         self.kept: dict[tuple[str, str], dict[int, Sample]] = {}
         self.leases: dict[str, tuple[str, int, float]] = {}
+        self.replicas: dict[str, tuple[frozenset[str], float]] = {}
         self.events = 0
 
     def write(self, record: Record, lease: Lease | None = None) -> int:
@@ -63,6 +66,16 @@ class MemoryJournal:
         if held is not None and held[:2] == (lease.owner, lease.fence):
             self.leases[lease.account] = (held[0], held[1], 0.0)
 
+    def announce(self, name: str, accounts: Iterable[str], now: float, ttl: float = 15.0) -> Census:
+        self.replicas[name] = (frozenset(accounts), now + ttl)
+        self.replicas = {name: each for name, each in self.replicas.items() if each[1] > now}
+        owners = {account: owner for account, (owner, _, until) in self.leases.items() if until > now}
+        return Census({name: each for name, (each, _) in self.replicas.items()}, owners)
+
+    def leave(self, name: str) -> None:
+        self.leases = {a: (o, f, 0.0 if o == name else until) for a, (o, f, until) in self.leases.items()}
+        self.replicas.pop(name, None)
+
     def holder(self, account: str, now: float) -> Lease | None:
         held = self.leases.get(account)
         return Lease(account, held[0], held[1], held[2]) if held is not None and held[2] > now else None
@@ -85,7 +98,7 @@ class TroubledJournal:
 
     def __getattr__(self, name: str) -> Any:
         found = getattr(self._journal, name)
-        if name not in ("write", "acquire", "renew", "state", "samples", "keep_config", "release"):
+        if name not in ("write", "acquire", "renew", "state", "samples", "keep_config", "release", "announce", "leave"):
             return found
 
         def call(*given: Any, **named: Any) -> Any:

@@ -414,7 +414,7 @@ class World:
                 if self.plan.replicas == 1:
                     self.wall_offset += what["by"]
             case "reload":
-                self._reload(what["what"])
+                await self._reload(what["what"])
             case "revise":
                 self._revise(what)
             case "deploy bad":
@@ -463,7 +463,7 @@ class World:
         at = (int(self.true_time()) - what["back"]) // self.plan.step * self.plan.step
         self.reader.revise(self.rng.choice(("native.error_rate", "edge.error_rate")), at, what["add"])
 
-    def _reload(self, what: str) -> None:
+    async def _reload(self, what: str) -> None:
         service = self.configuration.service(self.rng.choice(("pix-immo", "bookstrack")))
         changed = service
         if what in ("bound", "hold"):
@@ -484,7 +484,7 @@ class World:
         )
         try:
             for daemon in self.daemons:
-                daemon.app.reload(configuration)
+                await daemon.app.reload(configuration)
         except (ConfigurationError, NotausError) as refused:
             self.record.say(self.true_time(), f"reload refused: {refused}")
             if not isinstance(refused, ConfigurationError):

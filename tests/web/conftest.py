@@ -42,11 +42,11 @@ class FakeDaemon:
             raise self.error
         return {"services": {"pix-immo": {"rung": "normal", "value": Fraction(3, 200), "age": float("nan")}}}
 
-    def incidents(self, limit: int) -> Sequence[Mapping[str, Any]]:
+    async def incidents(self, limit: int) -> Sequence[Mapping[str, Any]]:
         self.limits.append(limit)
         return [{"id": "7"}]
 
-    def incident(self, id: str) -> Mapping[str, Any] | None:
+    async def incident(self, id: str) -> Mapping[str, Any] | None:
         return {"id": id, "timeline": ({"at": NOW},)} if id in ("7", "pix/8") else None
 
     def services(self) -> Sequence[str]:

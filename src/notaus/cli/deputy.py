@@ -46,7 +46,7 @@ class Deputy:
         alone = _alone(configuration, service)
         where = address(configuration.settings)
         with open_journal(configuration.settings) as journal:
-            app = App(alone, journal)
+            app = App(alone, journal, resident=False)
             try:
                 await app.start()
                 if service not in app.engine.guarded:
@@ -79,10 +79,10 @@ class Deputy:
         return self.app.status()
 
     async def incidents(self, limit: int) -> Sequence[Mapping[str, Any]]:
-        return self.app.incidents(limit)
+        return await self.app.incidents(limit)
 
     async def incident(self, id: str) -> Mapping[str, Any] | None:
-        return self.app.incident(id)
+        return await self.app.incident(id)
 
 
 def _alone(configuration: Configuration, service: str) -> Configuration:

@@ -51,6 +51,8 @@ class Run:
         self.directory, self.configuration, self.machine = directory, configuration, machine
         self.log = structlog.get_logger("notaus")
         self.stop = asyncio.Event()
+        self.reloads: set[asyncio.Task[None]] = set()
+        self.reloading = asyncio.Lock()
 
     async def serve(self) -> None:
         """Until a signal stops it. Raises NotausError where it cannot start."""
@@ -62,7 +64,7 @@ class Run:
             loop = asyncio.get_running_loop()
             for number in (signal.SIGTERM, signal.SIGINT):
                 loop.add_signal_handler(number, self._asked_to_stop, number)
-            loop.add_signal_handler(signal.SIGHUP, self._reload, app)
+            loop.add_signal_handler(signal.SIGHUP, self._asked_to_reload, app)
             await app.run(self.stop, ready=self._ready)
         self.log.info("stopped")
         self._tell("stopped")
@@ -76,26 +78,32 @@ class Run:
         self.log.info("stopping", signal=signal.Signals(number).name)
         self.stop.set()
 
-    def _reload(self, app: App) -> None:
+    def _asked_to_reload(self, app: App) -> None:
+        task = asyncio.create_task(self._reload(app), name="reload")
+        self.reloads.add(task)
+        task.add_done_callback(self.reloads.discard)
+
+    async def _reload(self, app: App) -> None:
         """Take the files as they are now; anything wrong with them leaves the old configuration in force."""
         from notaus import config as files
         from notaus.app import keep_secrets
         from notaus.errors import NotausError
 
-        try:
-            new = files.load(self.directory)
-            keep_secrets(new.settings)
-            app.reload(new)
-        except NotausError as error:
-            for problem in problems(error):
-                self.log.error("the old configuration stays in force", problem=problem)
-            self._tell("refused", problems=problems(error))
-            return
-        self._warn(new)
-        self._warn_of_restart(new)
-        self.configuration = new
-        self.log.info("reloaded", config=new.hash)
-        self._tell("reloaded", config=new.hash)
+        async with self.reloading:
+            try:
+                new = files.load(self.directory)
+                keep_secrets(new.settings)
+                await app.reload(new)
+            except NotausError as error:
+                for problem in problems(error):
+                    self.log.error("the old configuration stays in force", problem=problem)
+                self._tell("refused", problems=problems(error))
+                return
+            self._warn(new)
+            self._warn_of_restart(new)
+            self.configuration = new
+            self.log.info("reloaded", config=new.hash)
+            self._tell("reloaded", config=new.hash)
 
     def _warn(self, configuration: Configuration) -> None:
         for warning in configuration.warnings:

@@ -93,6 +93,7 @@ class Client:
         budgets: Budgets | None = None,
         ledger: Ledger | None = None,
         on_request: RequestObserver | None = None,
+        before_write: Callable[[], None] = lambda: None,
         call_seconds: float = CALL_SECONDS,
         lever_seconds: float = LEVER_SECONDS,
         body_bytes: int = BODY_BYTES,
@@ -100,6 +101,7 @@ class Client:
         """`account` is the default account; `api_url` includes `/client/v4`; `lever_token` has a budget of its own.
 
         `ledger` is shared by clients that may use the same token.
+        `before_write` is called right before each request that changes something, and raises where it may not go out.
         """
         self.api_url = api_url.rstrip("/")
         self.account = account
@@ -109,7 +111,7 @@ class Client:
         self._lever_token = _secret(lever_token) if lever_token is not None else None
         self._budgets = budgets or Budgets()
         self._ledger = ledger or Ledger()
-        self._on_request = on_request
+        self._on_request, self._before_write = on_request, before_write
         self._seconds = {False: call_seconds, True: lever_seconds}
         self._body_bytes = body_bytes
 
@@ -164,6 +166,8 @@ class Client:
                 f"{call}: not sent, our own budget of {budget.limit} {call.family} calls per 5 minutes is used up",
                 retry_after=wait,
             )
+        if not call.safe:
+            self._before_write()
         budget.spend(self.clock.now())
         started = asyncio.get_running_loop().time()
         status, headers, body = await self._exchange(call, started)

@@ -22,7 +22,8 @@ from notaus.core.incident import Incident
 from notaus.core.sample import History, Readings, Sample
 from notaus.core.service import Service
 from notaus.core.state import State
-from notaus.errors import JournalFailed, NotausError
+from notaus.daemon.calls import Calls, inline
+from notaus.errors import JournalFailed, JournalRefused, JournalSilent, NotausError
 from notaus.journal import IncidentRow, Journal, Lease, LeaseLost, Record, decode, encode
 from notaus.metrics import Metrics
 
@@ -32,6 +33,7 @@ REFUSAL_SECONDS = 30.0
 """A person waits this long for the journal before being told that it fails."""
 STALE_SECONDS = 60.0
 """A poll that waited longer than this for the journal decides nothing: a step is dropped rather than taken late."""
+UNKNOWN = "the journal has not answered, so it may be carried out all the same: look at `notaus status`"
 LEAST_PATIENCE = 5.0
 """The machine's seconds that a poll may wait at the least, where the clock runs faster."""
 
@@ -91,6 +93,7 @@ class Engine:
         lease: Callable[[str], Lease | None],
         watchers: tuple[Callable[[Guarded, Event, Stepped], None], ...] = (),
         lost: Callable[[str], None] = lambda account: None,
+        call: Calls = inline,
     ) -> None:
         """`lease` gives the lease held for an account, if any; `lost` is told when it turns out to be another's.
 
@@ -98,13 +101,15 @@ class Engine:
         """
         self.journal, self.clock, self.metrics = journal, clock, metrics
         self.starter, self.alarm, self.lease = starter, alarm, lease
-        self.watchers, self.lost = watchers, lost
+        self.watchers, self.lost, self.call = watchers, lost, call
         self.guarded: dict[str, Guarded] = {}
         self.inbox: asyncio.Queue[Letter] = asyncio.Queue(INBOX)
         self.failing: str | None = None
         """Why the journal cannot be written, while it cannot."""
         self.turned_at = clock.now()
         """When the loop last took an event, for /healthz."""
+        self.taking = False
+        """Whether a letter is being taken."""
 
     # Letters in
 
@@ -138,7 +143,7 @@ class Engine:
         """Take letters until cancelled."""
         while True:
             letter = await self.inbox.get()
-            self.turned_at = self.clock.now()
+            self.turned_at, self.taking = self.clock.now(), True
             try:
                 await self._take(letter)
             except Exception as error:  # one letter that cannot be taken must not end the guard of every service
@@ -146,11 +151,15 @@ class Engine:
                 self._refuse(letter, f"{type(error).__name__}: {error}")
                 if letter.service in self.guarded:
                     self.alarm.raise_(self.guarded[letter.service].service, f"an event could not be taken: {error}")
+            finally:
+                self.taking = False
 
     async def _take(self, letter: Letter) -> None:
         guarded = self.guarded.get(letter.service)
         if guarded is None or self.lease(guarded.service.account) is None:
             self._refuse(letter, self.failing or "this replica does not own the account now")
+            if guarded is not None:  # its event is lost to what we hold in memory: the journal is read anew
+                self.lost(guarded.service.account)
             return
         if self._overtaken(letter, guarded):
             return
@@ -162,16 +171,27 @@ class Engine:
             letter = replace(letter, event=replace(letter.event, readings=readings))
         stepped, record = self._step(guarded, letter.event)
         try:
-            written = await self._write_down(letter, guarded, record)
+            try:
+                written = await self._write_down(letter, guarded, record)
+            except JournalRefused as refused:
+                stepped = self._refused(guarded, letter.event, refused)
+                written = await self._write_stop(letter, guarded, stepped)
         except LeaseLost as lost:
             log.warning("lease lost", service=letter.service, reason=str(lost))
             self._refuse(letter, str(lost))
-            self.lost(guarded.service.account)
+            if self._is_current(guarded):
+                self.lost(guarded.service.account)
             return
-        if written:
+        if not self._is_current(guarded):  # lost while it was being written: whoever owns the account now goes on
+            self._refuse(letter, UNKNOWN)
+        elif written:
             self._commit(guarded, letter, stepped)
         else:
             guarded.history = History(guarded.history.series)  # answers that a step left behind which never was
+
+    def _is_current(self, guarded: Guarded) -> bool:
+        """Whether it still is what the journal has: not after the account was lost, nor after it was recovered anew."""
+        return self.guarded.get(guarded.service.name) is guarded
 
     def _overtaken(self, letter: Letter, guarded: Guarded) -> bool:
         """Whether time has passed the letter by. Its readings are kept: a probe's cannot be read again."""
@@ -197,25 +217,47 @@ class Engine:
             stepped = _halted(guarded, event, f"{type(error).__name__}: {error}")
             return stepped, record_of(guarded, event, stepped)
 
+    def _refused(self, guarded: Guarded, event: Event, refused: JournalRefused) -> Stepped:
+        """A step that can never be written ends the acting for its service: the others must not wait for it."""
+        log.error("the journal refuses a step; notaus stops acting on this service", reason=str(refused))
+        self.metrics.journal_failures_total.inc()
+        self.alarm.raise_(guarded.service, f"notaus has stopped acting: {refused}")
+        return _halted(guarded, event, f"the journal refuses its step: {refused}")
+
+    async def _write_stop(self, letter: Letter, guarded: Guarded, stepped: Stepped) -> bool:
+        """Write down that the acting has ended, and nothing of what the journal may have refused. Raises LeaseLost."""
+        bare = replace(record_of(guarded, letter.event, stepped), event={"now": letter.event.now}, readings={})
+        try:
+            return await self._write_down(letter, guarded, bare)
+        except JournalRefused:
+            guarded.state = replace(guarded.state, stopped="the journal refuses its steps")  # people have the alarm
+            self._refuse(letter, guarded.state.stopped or "")
+            return False
+
     async def _write_down(self, letter: Letter, guarded: Guarded, record: Record) -> bool:
-        """Write until it is written: nothing is done that is not in the journal. Raises LeaseLost.
+        """Write until it is written: nothing is done that is not in the journal. Raises LeaseLost, JournalRefused.
 
         False where time has passed the letter by meanwhile; then nothing has come of it.
         """
-        account, wait = guarded.service.account, 0.5
+        account, wait, silent = guarded.service.account, 0.5, False
         while not self._overtaken(letter, guarded):
             lease = self.lease(account)
-            if lease is None:  # it could not be renewed either: another replica may have it by now
-                raise LeaseLost(self.failing or f"the lease of account {account} has run out")
+            if lease is None or not self._is_current(guarded):  # another replica may have it by now
+                raise LeaseLost(UNKNOWN if silent else self.failing or f"the lease of account {account} has run out")
             try:
-                self.journal.write(record, lease)
+                await self.call(self.journal.write, record, lease)
+            except JournalRefused:
+                raise
             except JournalFailed as failed:
+                silent = silent or isinstance(failed, JournalSilent)
                 self.journal_failed(failed, [guarded.service])
                 await self.clock.sleep(wait * self.clock.speed)
                 wait = min(wait * 2, 5.0)
             else:
                 self._journal_works()
                 return True
+        if silent:  # it may yet be written: the journal is read anew, under a fence that keeps it out
+            raise LeaseLost(UNKNOWN)
         return False
 
     def journal_failed(self, failed: JournalFailed, services: Iterable[Service]) -> None:
@@ -226,6 +268,11 @@ class Engine:
         self.failing = str(failed)
         for service in services:
             self.alarm.raise_(service, f"the journal cannot be written: {failed}")
+
+    def journal_answers(self) -> None:
+        """A replica that owns nothing writes nothing; for the others a step being written says more."""
+        if not self.taking:
+            self._journal_works()
 
     def _journal_works(self) -> None:
         if self.failing is not None:

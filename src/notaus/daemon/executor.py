@@ -16,6 +16,7 @@ from notaus.core.service import Contact, Service
 from notaus.core.verification import CheckResult
 from notaus.daemon.ports import Channel, Checker, LeverPuller
 from notaus.errors import Undelivered
+from notaus.journal import LeaseLost
 from notaus.metrics import Metrics
 
 SLOW_SECONDS = 10.0
@@ -34,10 +35,19 @@ class Executor:
     """Starts effects, and lets no two tasks work on the same one."""
 
     def __init__(
-        self, levers: LeverPuller, checks: Checker, channels: Channel, clock: Clock, metrics: Metrics, post: Post
+        self,
+        levers: LeverPuller,
+        checks: Checker,
+        channels: Channel,
+        clock: Clock,
+        metrics: Metrics,
+        post: Post,
+        check_lease: Callable[[str], None] = lambda service: None,
     ) -> None:
+        """`check_lease` is asked before anything leaves for a service, and raises LeaseLost where another acts for it."""
         self.levers, self.checks, self.channels = levers, checks, channels
         self.clock, self.metrics, self.post = clock, metrics, post
+        self.check_lease = check_lease
         self.tasks: dict[str, asyncio.Task[None]] = {}
         self._turns: dict[tuple[Contact, str], _Turn] = {}
         self._pulling: dict[str, asyncio.Task[None]] = {}
@@ -62,7 +72,9 @@ class Executor:
     def _ended(self, task: asyncio.Task[None]) -> None:
         if self.tasks.get(task.get_name()) is task:
             del self.tasks[task.get_name()]
-        if not task.cancelled() and task.exception() is not None:
+        if not task.cancelled() and isinstance(task.exception(), LeaseLost):
+            log.warning("an effect is left to the next owner", effect=task.get_name(), reason=str(task.exception()))
+        elif not task.cancelled() and task.exception() is not None:
             log.error("an effect ended in an unforeseen way", effect=task.get_name(), exc_info=task.exception())
 
     def _carry_out(self, service: Service, effect: Effect) -> Coroutine[Any, Any, None]:
@@ -81,12 +93,15 @@ class Executor:
         started = self.clock.now()
         try:
             await self._overtake(effect)
+            self.check_lease(effect.service)
             result = await self.levers.pull(service, effect)
         except asyncio.CancelledError:
             if effect.id not in self._overtaken:
                 raise
             self._overtaken.discard(effect.id)
             result = LeverResult(Outcome.UNKNOWN, "overtaken by a later step")
+        except LeaseLost:
+            raise
         except Exception as error:  # a lever never raises; if one does, whether it acted is unknown
             log.exception("a lever failed in an unforeseen way", effect=effect.id)
             result = LeverResult(Outcome.UNKNOWN, f"{type(error).__name__}: {error}")
@@ -168,6 +183,7 @@ class Executor:
         """None once delivered, or why it never will be."""
         tries, channel = 0, effect.contact.channel
         while True:
+            self.check_lease(effect.service)
             try:
                 await self.channels.send(effect.contact, effect.message)
             except Undelivered as error:

@@ -5,11 +5,12 @@ Reading order: schema, rows, journal, lease, codec; then database, statements, f
 
 from notaus.journal.codec import Json, decode, encode
 from notaus.journal.journal import Journal
-from notaus.journal.lease import TTL, Lease, LeaseLost
+from notaus.journal.lease import TTL, Census, Lease, LeaseLost
 from notaus.journal.rows import EffectRow, EventRow, IncidentRow, Record
 
 __all__ = [
     "TTL",
+    "Census",
     "EffectRow",
     "EventRow",
     "IncidentRow",

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
 from sqlalchemy import Connection, Engine, QueuePool, create_engine, event, inspect, text
 from sqlalchemy.engine import URL, make_url
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.exc import ProgrammingError, SQLAlchemyError
 
-from notaus.errors import JournalFailed
-from notaus.journal.failure import needs_new_connection, reason
+from notaus.errors import JournalFailed, JournalRefused, JournalSilent
+from notaus.journal.failure import failure, needs_new_connection
+from notaus.journal.lines import Lines
 from notaus.journal.schema import HEAD, metadata
 
 VERSION_TABLE = "notaus_version"
@@ -22,12 +23,17 @@ _BUSY_MS = 2000
 """SQLite is called inline: no longer than the daemon may stall."""
 _MIGRATION_LOCK = 0x6E6F74617573
 """PostgreSQL advisory lock: two replicas that start at once must not both create the tables."""
+DEADLINE = 5.0
+"""Seconds within which PostgreSQL must have carried a transaction out: a third of a lease."""
+MIGRATION_DEADLINE = 300.0
+"""At the start, before anything is guarded."""
 _POSTGRESQL_CONNECT: dict[str, Any] = {
     "application_name": "notaus",
-    "connect_timeout": 5,
-    "tcp_user_timeout": 10_000,
+    "connect_timeout": 3,
+    "tcp_user_timeout": 5_000,
 }
-_POSTGRESQL_OPTIONS = "-c statement_timeout=10000 -c lock_timeout=5000 -c idle_in_transaction_session_timeout=15000"
+# A session whose client is gone lets go of the lease's row before the lease runs out, so that a successor can have it.
+_POSTGRESQL_OPTIONS = "-c statement_timeout=4000 -c lock_timeout=3000 -c idle_in_transaction_session_timeout=5000"
 
 
 class Database:
@@ -41,6 +47,7 @@ class Database:
         self.name = str(self.path or parsed.set(query={}).render_as_string(hide_password=True))
         self._ready = False
         self._in_memory = self.dialect == "sqlite" and self.path is None
+        self._lines = Lines()
         self._engine = self._connect(parsed)
         # SQLite takes the write lock at the first statement, or a reader that goes on to write would have to fail.
         self._writer = self._engine.execution_options(immediate=True)
@@ -50,21 +57,32 @@ class Database:
     @contextmanager
     def transaction(self, *, write: bool = False) -> Iterator[Connection]:
         """A connection inside a transaction: committed at the end, rolled back by any exception."""
+        begun = False
         try:
             if not self._ready:
                 self._prepare()
-            with (self._writer if write else self._engine).begin() as connection:
+            with self._in_time(DEADLINE), (self._writer if write else self._engine).begin() as connection:
+                begun = True
                 yield connection
         except SQLAlchemyError as error:
             self._start_anew_after(error)
-            raise JournalFailed(f"the journal {self.name}: {reason(error)}") from error
+            raise failure(error, self.name, begun=begun) from error
+        except TimeoutError as late:
+            self._engine.dispose()
+            text = f"the journal {self.name}: {late}"
+            raise (JournalSilent(text) if begun else JournalFailed(text)) from late
+        except OverflowError as error:
+            raise JournalRefused(f"the journal {self.name}: a number is too large for it") from error
 
     def close(self) -> None:
         self._engine.dispose()
 
+    def _in_time(self, seconds: float) -> AbstractContextManager[None]:
+        return self._lines.deadline(seconds) if self.dialect == "postgresql" else nullcontext()
+
     def _connect(self, url: URL) -> Engine:
         if self.dialect == "postgresql":
-            return _postgresql(url)
+            return _postgresql(url, self._lines)
         try:
             if self.path:
                 self.path.parent.mkdir(parents=True, exist_ok=True)
@@ -73,14 +91,15 @@ class Database:
         return _sqlite(url)
 
     def _prepare(self) -> None:
-        with self._writer.begin() as connection:
+        with self._in_time(MIGRATION_DEADLINE), self._writer.begin() as connection:
             migrate(connection, self.name)
         self._ready = True
 
     def _start_anew_after(self, error: SQLAlchemyError) -> None:
         # A database in memory would be gone with its connection.
         if not self._in_memory and needs_new_connection(error):
-            self._ready = False
+            # A file may have been exchanged for another; a server's tables are looked for where one is missing.
+            self._ready = self.dialect == "postgresql" and not isinstance(error, ProgrammingError)
             self._engine.dispose()
 
 
@@ -159,14 +178,20 @@ def _path(url: URL) -> Path | None:
     return None if in_memory else Path(str(url.database))
 
 
-def _postgresql(url: URL) -> Engine:
+def _postgresql(url: URL, lines: Lines) -> Engine:
     # What the URL says goes before what we would say.
     given = {name: value for name, value in _POSTGRESQL_CONNECT.items() if name not in url.query}
     given["options"] = f"{_POSTGRESQL_OPTIONS} {url.query.get('options', '')}"
     try:
-        return create_engine(url, pool_pre_ping=True, pool_timeout=5, connect_args=given, hide_parameters=True)
+        engine = create_engine(url, pool_pre_ping=True, pool_timeout=5, connect_args=given, hide_parameters=True)
     except ImportError as error:
         raise JournalFailed("PostgreSQL needs the package psycopg: install notaus[postgresql]") from error
+
+    @event.listens_for(engine, "do_connect")
+    def connect(dialect: Any, record: Any, arguments: Any, named: Any) -> Any:
+        return lines.kept(dialect.connect(*arguments, **named))
+
+    return engine
 
 
 def _sqlite(url: URL) -> Engine:

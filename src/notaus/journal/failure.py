@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from sqlalchemy.exc import DBAPIError, SQLAlchemyError
+from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, SQLAlchemyError
+
+from notaus.errors import JournalFailed, JournalRefused, JournalSilent
 
 _SQLITE = {
     "SQLITE_FULL": "the disk is full: make room",
@@ -29,6 +31,16 @@ _POSTGRESQL = {
 _TRANSIENT = ("SQLITE_BUSY", "SQLITE_LOCKED", "SQLITE_CONSTRAINT")
 
 
+def failure(error: SQLAlchemyError, name: str, *, begun: bool) -> JournalFailed:
+    """What a transaction on the journal `name` ended in; `begun` is whether it had a connection."""
+    text = f"the journal {name}: {reason(error)}"
+    if isinstance(error, (IntegrityError, DataError)):
+        return JournalRefused(text)
+    # A refusal is an answer. A connection may break while the answer to a commit is on its way.
+    silent = isinstance(error, DBAPIError) and (error.connection_invalidated or _code(error.orig) is None)
+    return JournalSilent(text) if begun and silent else JournalFailed(text)
+
+
 def reason(error: SQLAlchemyError) -> str:
     """Why, and what would help. Never names values, nor the store's password."""
     if not isinstance(error, DBAPIError):
@@ -44,9 +56,12 @@ def needs_new_connection(error: SQLAlchemyError) -> bool:
     return not name.startswith(_TRANSIENT)
 
 
+def _code(error: BaseException | None) -> str | None:
+    """SQLite's name of what went wrong, or PostgreSQL's number."""
+    return getattr(error, "sqlite_errorname", None) or getattr(error, "sqlstate", None)
+
+
 def _known(error: BaseException | None) -> str | None:
-    name = getattr(error, "sqlite_errorname", None)
-    if name is not None:
-        # Extended names, such as SQLITE_IOERR_WRITE, begin with the plain one.
-        return next((text for plain, text in _SQLITE.items() if name.startswith(plain)), None)
-    return _POSTGRESQL.get(getattr(error, "sqlstate", None) or "")
+    code = _code(error) or ""
+    # Extended names, such as SQLITE_IOERR_WRITE, begin with the plain one.
+    return next((text for plain, text in _SQLITE.items() if code.startswith(plain)), _POSTGRESQL.get(code))

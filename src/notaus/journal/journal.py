@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from dataclasses import replace
 from fractions import Fraction
 from types import TracebackType
@@ -14,7 +15,7 @@ from notaus.core.sample import Sample
 from notaus.journal import statements as sql
 from notaus.journal.codec import Json
 from notaus.journal.database import Database
-from notaus.journal.lease import TTL, Lease, LeaseLost, Presence
+from notaus.journal.lease import TTL, Census, Lease, LeaseLost, Presence
 from notaus.journal.rows import EffectRow, EventRow, IncidentRow, Record
 
 
@@ -30,6 +31,8 @@ class Journal:
         self._presence = Presence(database.path.with_name(database.path.name + ".lock")) if database.path else None
         self.alone = False
         """SQLite file: at its first `acquire`, no other living process had asked for a lease here."""
+        self.remote = database.dialect == "postgresql"
+        """Whether calls go over a network, to a machine with a clock of its own."""
 
     @classmethod
     def open(cls, url: str) -> Journal:
@@ -56,10 +59,16 @@ class Journal:
     # Writing
 
     def write(self, record: Record, lease: Lease | None = None) -> int:
-        """Write a step down, whole or not at all; the id of its event. Raises LeaseLost if `lease` is another's now."""
+        """Write a step down, whole or not at all; the id of its event. Raises LeaseLost if `lease` is another's now.
+
+        After JournalSilent, write the same record again: a service's latest step is recognised, and not written twice.
+        """
         with self._database.transaction(write=True) as connection:
             if lease is not None and connection.scalar(sql.CHECK_LEASE, _identity(lease)) is None:
                 raise _lost(lease)
+            written = connection.scalar(sql.WRITTEN, {"service": record.service, "key": record.key})
+            if written is not None:
+                return int(written)
             event_id = self._write_event(connection, record)
             self._write_effects(connection, record, event_id)
             self._write_state(connection, record, event_id)
@@ -102,6 +111,7 @@ class Journal:
                 "body": _dump(record.state),
                 "updated_at": record.at,
                 "event_id": event_id,
+                "key": record.key,
             }
             connection.execute(self._statements.state, row)
 
@@ -170,41 +180,65 @@ class Journal:
         with self._database.transaction() as connection:
             return list(connection.execute(statement, parameters).all())
 
-    # Leases
+    # Leases. Where `now` is None it is the database's own time: the same for every replica, whatever its clock says.
 
-    def acquire(self, account: str, owner: str, now: float, ttl: float = TTL) -> Lease | None:
+    def acquire(self, account: str, owner: str, now: float | None, ttl: float = TTL) -> Lease | None:
         """The lease of `account` for `owner` until `now + ttl`, or None while another holds it.
 
         On a SQLite file, leases of processes that have died count as released, at once.
         """
-        if self._presence and self._presence.arrive(self._release_all):
-            self.alone = True
+        self._arrive()
+        row = {"account": account, "owner": owner, "fence": 1, "now": now, "ttl": ttl}
         with self._database.transaction(write=True) as connection:
-            row = {"account": account, "owner": owner, "fence": 1, "expires_at": now + ttl, "now": now}
-            fence = connection.execute(self._statements.acquire, row).scalar()
-        return None if fence is None else Lease(account, owner, fence, now + ttl, ttl)
+            found = connection.execute(self._statements.acquire, row).first()
+        return None if found is None else Lease(account, owner, found.fence, found.expires_at, ttl)
 
-    def renew(self, lease: Lease, now: float) -> Lease:
+    def renew(self, lease: Lease, now: float | None) -> Lease:
         """The lease, until `now + lease.ttl`; once run out, it is still ours if nobody took it. Raises LeaseLost."""
+        row = {**_identity(lease), "now": now, "ttl": lease.ttl}
         with self._database.transaction(write=True) as connection:
-            done = connection.execute(sql.RENEW, {**_identity(lease), "until": now + lease.ttl})
-            if done.rowcount != 1:
+            until = connection.scalar(self._statements.renew, row)
+            if until is None:
                 raise _lost(lease)
-        return replace(lease, expires_at=now + lease.ttl)
+        return replace(lease, expires_at=until)
 
     def release(self, lease: Lease) -> None:
         """Give the account up, so that another may have it at once; nothing if it is another's already."""
         with self._database.transaction(write=True) as connection:
             connection.execute(sql.RELEASE, _identity(lease))
 
-    def holder(self, account: str, now: float) -> Lease | None:
+    def holder(self, account: str, now: float | None) -> Lease | None:
         """The lease in force at `now`; that of a process that has died shows until it runs out."""
-        rows = self._all(sql.HOLDER, {"account": account, "now": now})
+        rows = self._all(self._statements.holder, {"account": account, "now": now})
         return next((Lease(r.account, r.owner, r.fence, r.expires_at) for r in rows), None)
 
-    def _release_all(self) -> None:
+    def announce(self, name: str, accounts: Iterable[str], now: float | None, ttl: float = TTL) -> Census:
+        """Let the others know, until `now + ttl`, that the replica `name` lives, configured for `accounts`."""
+        self._arrive()
+        row = {"name": name, "accounts": json.dumps(sorted(accounts)), "now": now, "ttl": ttl}
+        with self._database.transaction(write=True) as connection:
+            connection.execute(self._statements.announce, row)
+            connection.execute(self._statements.bury, {"now": now})
+            replicas = connection.execute(sql.REPLICAS).all()
+            owners = connection.execute(self._statements.owners, {"now": now}).all()
+        return Census(
+            {r.name: frozenset(json.loads(r.accounts)) for r in replicas}, {r.account: r.owner for r in owners}
+        )
+
+    def leave(self, name: str) -> None:
+        """The replica `name` is gone, and every lease it holds is free at once."""
+        with self._database.transaction(write=True) as connection:
+            connection.execute(sql.LEAVE, {"name": name})
+            connection.execute(sql.WITHDRAW, {"name": name})
+
+    def _arrive(self) -> None:
+        if self._presence and self._presence.arrive(self._forget_the_dead):
+            self.alone = True
+
+    def _forget_the_dead(self) -> None:
         with self._database.transaction(write=True) as connection:
             connection.execute(sql.RELEASE_ALL)
+            connection.execute(sql.WITHDRAW_ALL)
 
 
 def _identity(lease: Lease) -> dict[str, Any]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,13 +20,23 @@ class LeaseLost(NotausError):
 
 @dataclass(frozen=True, slots=True)
 class Lease:
-    """The right to act for `account` until `expires_at` (epoch seconds). `fence` grows at each change of owner."""
+    """The right to act for `account` until `expires_at` (epoch seconds). `fence` grows each time it is acquired."""
 
     account: str
     owner: str
     fence: int
     expires_at: float
     ttl: float = TTL
+
+
+@dataclass(frozen=True, slots=True)
+class Census:
+    """Who lives, and who owns what."""
+
+    replicas: Mapping[str, frozenset[str]]
+    """The accounts that each living replica is configured for, by its name."""
+    owners: Mapping[str, str]
+    """The owner of each account whose lease is in force."""
 
 
 class Presence:

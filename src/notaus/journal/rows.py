@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from uuid import uuid4
 
 from notaus.core.sample import Sample
 from notaus.journal.codec import Json
@@ -43,6 +44,8 @@ class Record:
     incidents: Sequence[IncidentRow] = ()
     config: str | None = None
     """Hash of the configuration in force."""
+    key: str = field(default_factory=lambda: uuid4().hex, compare=False)
+    """By it a step with a state is recognised when it is written again after silence."""
 
 
 @dataclass(frozen=True, slots=True)

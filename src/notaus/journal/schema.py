@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from sqlalchemy import BigInteger, Column, Float, ForeignKey, Index, Integer, MetaData, Table, Text
 
-HEAD = "0001"
+HEAD = "0002"
 """The migration that this release's tables stand at."""
 
 metadata = MetaData(
@@ -64,6 +64,7 @@ states = Table(
     Column("body", Text, nullable=False),
     Column("updated_at", BigInteger, nullable=False),
     Column("event_id", _serial, ForeignKey("events.id"), nullable=False, comment="the event that led to it"),
+    Column("key", Text, comment="of the step that led to it"),
 )
 """Where each service stands: the truth for recovery."""
 
@@ -111,3 +112,12 @@ leases = Table(
     Column("fence", BigInteger, nullable=False, comment="grows at each change of owner"),
     Column("expires_at", Float(53), nullable=False),
 )
+
+replicas = Table(
+    "replicas",
+    metadata,
+    Column("name", Text, primary_key=True),
+    Column("accounts", Text, nullable=False, comment="those it is configured for, as JSON"),
+    Column("expires_at", Float(53), nullable=False),
+)
+"""The daemons that live, so that each takes its share of the accounts."""

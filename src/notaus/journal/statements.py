@@ -4,13 +4,32 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import ColumnElement, Executable, Select, Table, and_, bindparam, case, delete, select, tuple_, update
+from sqlalchemy import (
+    ColumnElement,
+    Executable,
+    Float,
+    Select,
+    Table,
+    and_,
+    bindparam,
+    delete,
+    func,
+    literal_column,
+    or_,
+    select,
+    tuple_,
+    update,
+)
 from sqlalchemy.dialects import postgresql, sqlite
 
-from notaus.journal.schema import configs, effects, events, incidents, leases, samples, states
+from notaus.journal.schema import configs, effects, events, incidents, leases, replicas, samples, states
 
 RELEASED = ""
 """The owner of a lease that nobody holds."""
+_CLOCKS = {
+    "sqlite": "(julianday('now') - 2440587.5) * 86400",
+    "postgresql": "extract(epoch FROM clock_timestamp())",
+}
 
 
 class Statements:
@@ -21,11 +40,23 @@ class Statements:
         self.event: Executable = self._insert(events).returning(events.c.id)
         # An effect that is asked for again is unsettled again, since its first asking.
         self.effect = self._upsert(effects, "service", "event_id", "kind", "body", "settled_at", "outcome")
-        self.state = self._upsert(states, "body", "updated_at", "event_id")
+        self.state = self._upsert(states, "body", "updated_at", "event_id", "key")
         self.sample = self._upsert(samples, "value", "of", "among", "effective")
         self.incident = self._upsert(incidents, "closed_at", "severity", "summary", "body")
         self.config: Executable = self._insert(configs).on_conflict_do_nothing()
+        # The time given, or the database's own, which is one for all replicas.
+        self._now = func.coalesce(bindparam("now", type_=Float(53)), literal_column(_CLOCKS[dialect], Float(53)))
+        self._until = self._now + bindparam("ttl", type_=Float(53))
         self.acquire = self._acquire()
+        self.renew: Executable = (
+            update(leases).where(_same_lease()).values(expires_at=self._until).returning(leases.c.expires_at)
+        )
+        self.holder: Executable = select(leases).where(
+            leases.c.account == bindparam("account"), leases.c.expires_at > self._now
+        )
+        self.announce = self._announce()
+        self.bury: Executable = delete(replicas).where(replicas.c.expires_at <= self._now)
+        self.owners: Executable = select(leases.c.account, leases.c.owner).where(leases.c.expires_at > self._now)
 
     def _upsert(self, table: Table, *columns: str) -> Executable:
         insert = self._insert(table)
@@ -36,19 +67,26 @@ class Statements:
         return changed
 
     def _acquire(self) -> Executable:
-        """Insert the lease, or take it if it is ours or has run out at `now`; the fence, or no row."""
-        insert = self._insert(leases)
-        ours = leases.c.owner == insert.excluded.owner
+        """Insert the lease, or take it if it is ours or has run out; its fence and end, or no row."""
+        insert = self._insert(leases).values(expires_at=self._until)
         taken: Executable = insert.on_conflict_do_update(
             index_elements=[leases.c.account],
             set_={
                 "owner": insert.excluded.owner,
-                "fence": case((ours, leases.c.fence), else_=leases.c.fence + 1),
+                "fence": leases.c.fence + 1,
                 "expires_at": insert.excluded.expires_at,
             },
-            where=ours | (leases.c.expires_at <= bindparam("now")),
-        ).returning(leases.c.fence)
+            where=or_(leases.c.owner == insert.excluded.owner, leases.c.expires_at <= self._now),
+        ).returning(leases.c.fence, leases.c.expires_at)
         return taken
+
+    def _announce(self) -> Executable:
+        insert = self._insert(replicas).values(expires_at=self._until)
+        announced: Executable = insert.on_conflict_do_update(
+            index_elements=[replicas.c.name],
+            set_={"accounts": insert.excluded.accounts, "expires_at": insert.excluded.expires_at},
+        )
+        return announced
 
 
 def _same_lease() -> ColumnElement[bool]:
@@ -65,12 +103,16 @@ SETTLE = (
     .where(effects.c.settled_at.is_(None))
     .values(settled_at=bindparam("at"), outcome=bindparam("outcome"))
 )
-# PostgreSQL keeps the row as it is until we commit; SQLite has the write lock anyhow.
-CHECK_LEASE = select(leases.c.fence).where(_same_lease()).with_for_update(read=True)
-RENEW = update(leases).where(_same_lease()).values(expires_at=bindparam("until"))
+# PostgreSQL keeps the row for us until we commit: neither a successor nor another try of the same step comes between.
+# SQLite has the write lock anyhow.
+CHECK_LEASE = select(leases.c.fence).where(_same_lease()).with_for_update(key_share=True)
+WRITTEN = select(states.c.event_id).where(states.c.service == bindparam("service"), states.c.key == bindparam("key"))
 RELEASE = update(leases).where(_same_lease()).values(owner=RELEASED, expires_at=0.0)
+LEAVE = update(leases).where(leases.c.owner == bindparam("name")).values(owner=RELEASED, expires_at=0.0)
+WITHDRAW = delete(replicas).where(replicas.c.name == bindparam("name"))
 RELEASE_ALL = update(leases).values(owner=RELEASED, expires_at=0.0)
-HOLDER = select(leases).where(leases.c.account == bindparam("account"), leases.c.expires_at > bindparam("now"))
+WITHDRAW_ALL = delete(replicas)
+REPLICAS = select(replicas.c.name, replicas.c.accounts)
 
 STATE = select(states.c.body).where(states.c.service == bindparam("service"))
 CONFIG = select(configs.c.body).where(configs.c.hash == bindparam("hash"))

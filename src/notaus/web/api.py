@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Any
+from collections.abc import Awaitable
+from typing import Any, TypeVar
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -15,6 +16,8 @@ from notaus.web.answers import Answer, Problem, unknown
 from notaus.web.openapi import description
 from notaus.web.orders import ORDERS, parsed
 from notaus.web.ports import DaemonView
+
+T = TypeVar("T")
 
 BODY_BYTES = 64 * 1024
 ORDER_SECONDS = 30.0
@@ -44,11 +47,11 @@ class Api:
 
     async def incidents(self, request: Request) -> Response:
         limit = _limit(request.query_params.get("limit", str(SHOWN_INCIDENTS)))
-        return Answer(self._daemon.incidents(limit))
+        return Answer(await _read(self._daemon.incidents(limit)))
 
     async def incident(self, request: Request) -> Response:
         id = request.path_params["id"]
-        found = self._daemon.incident(id)
+        found = await _read(self._daemon.incident(id))
         if found is None:
             raise Problem(404, f"there is no incident {id!r}", "GET /api/incidents lists them")
         return Answer(found)
@@ -64,7 +67,7 @@ class Api:
         services = self._daemon.services()
         if service not in services:
             raise unknown("service", service, services)
-        body = parsed(name, await _read(request))
+        body = parsed(name, await _body(request))
         reply = await self._answered(service, body.order(self._daemon.now()))
         return Answer(_told(reply), 200 if reply.accepted else 409)
 
@@ -83,6 +86,13 @@ class Api:
             raise Problem(503, str(error), "look at GET /api/status, then try again") from None
 
 
+async def _read(reading: Awaitable[T]) -> T:
+    try:
+        return await reading
+    except NotausError as error:
+        raise Problem(503, str(error), "GET /readyz says what is missing") from None
+
+
 def _told(reply: Reply) -> dict[str, Any]:
     told = {"accepted": reply.accepted, "text": reply.text, "incident": reply.incident}
     return told if reply.accepted else {**told, "error": reply.text, "hint": "GET /api/status says where things stand"}
@@ -96,7 +106,7 @@ def _limit(text: str) -> int:
     )
 
 
-async def _read(request: Request) -> bytes:
+async def _body(request: Request) -> bytes:
     """The body, given up as soon as it is known to be too large."""
     declared = request.headers.get("content-length", "0")
     body = bytearray()

@@ -9,7 +9,7 @@ from notaus.core.event import Order, Reply
 
 
 class DaemonView(Protocol):
-    """The daemon as people see it over HTTP. Nothing here blocks but `order`, which waits for its answer."""
+    """The daemon as people see it over HTTP. Nothing here blocks the loop."""
 
     def now(self) -> int:
         """The daemon's time, epoch seconds: every order carries it."""
@@ -27,12 +27,12 @@ class DaemonView(Protocol):
         """Every service: rung, rules, incident, hold."""
         ...
 
-    def incidents(self, limit: int) -> Sequence[Mapping[str, Any]]:
-        """The newest `limit` incidents, newest first."""
+    async def incidents(self, limit: int) -> Sequence[Mapping[str, Any]]:
+        """The newest `limit` incidents, newest first. Raises NotausError."""
         ...
 
-    def incident(self, id: str) -> Mapping[str, Any] | None:
-        """One incident with its timeline; None where there is none of that id."""
+    async def incident(self, id: str) -> Mapping[str, Any] | None:
+        """One incident with its timeline; None where there is none of that id. Raises NotausError."""
         ...
 
     def services(self) -> Sequence[str]:
