@@ -20,7 +20,7 @@ from notaus.core.event import (
 from notaus.core.incident import Phase
 from notaus.core.page import Message
 from notaus.core.rule import Severity
-from notaus.core.service import OverridePolicy
+from notaus.core.service import Mode, OverridePolicy
 from notaus.core.verification import RampStep, Restore, RestoreNeed
 from tests.builders import (
     APPROVER,
@@ -367,7 +367,34 @@ def test_a_trigger_is_bound_by_hold_target_and_override() -> None:
     assert order(asked, Trigger(asked.at, "ann", "database errors", "seen"))[1].startswith("approval is asked for")
 
 
+def test_a_report_while_the_step_is_under_way_joins_it() -> None:
+    """The lever pulled a second time, or a step dropped as cleared though data loss was reported meanwhile."""
+    situation = a_situation(levers=None)
+    situation.until(Phase.ACTING, BAD)
+    assert order(situation, Trigger(situation.at, "ann", "database errors", "seen")) == (
+        False,
+        "people are told, nothing was done: the service is on its way to emergency",
+    )
+    assert len(situation.pulled) == 1
+    situation.end_lever(situation.pulled[0], Outcome.FAILED)
+    situation.run(30)
+    assert situation.rungs == ["emergency", "emergency"]
+
+
 # Levers by hand
+
+
+def test_the_same_order_twice_is_one_step() -> None:
+    """Two people, one thought: the second must not overtake the first one's write."""
+    situation = a_situation(levers=None)
+    assert order(situation, SetRung(situation.at, "ann", "reduced")) == (True, "reduced has begun")
+    assert order(situation, SetRung(situation.at, "bob", "reduced")) == (True, "reduced is on its way already, by ann")
+    assert order(situation, SetRung(situation.at, "bob", None)) == (True, "emergency has begun")
+    assert situation.rungs == ["reduced", "emergency"]
+    books = a_situation(live="v2", levers=None)
+    assert order(books, RollBack(books.at, "ann")) == (True, "rolling back to v1 has begun")
+    assert order(books, RollBack(books.at, "bob", "v1")) == (True, "v1 is on its way already, by ann")
+    assert books.rungs == ["v1"]
 
 
 def test_setting_a_rung_by_hand() -> None:
@@ -453,6 +480,26 @@ def test_closing_an_incident_by_hand() -> None:
     assert order(situation, Close(situation.at, "ann", name, "x"))[1].endswith("none is open")
 
 
+def test_an_incident_whose_lever_keeps_failing_can_be_closed_between_two_tries() -> None:
+    """An outage of hours in which nobody could end it; or a lever let go of in the middle of its work."""
+    situation = a_situation(levers=None)
+    situation.until(Phase.ACTING, BAD)
+    close = Close(situation.at, "ann", situation.incident.id, "done by hand")
+    assert order(situation, close) == (False, "a lever is being pulled; try again in a moment")
+    situation.end_lever(situation.pulled[0], Outcome.FAILED)
+    assert order(situation, close)[0]
+    assert situation.phase is None
+
+
+def test_two_incidents_of_one_second_have_two_ids() -> None:
+    """The journal would write the second over the first: a person's quick order, then the breach of that very tick."""
+    situation = a_situation(rung="reduced")
+    for rung in ("normal", "reduced", "normal"):
+        order(situation, SetRung(situation.at, "ann", rung))
+        assert order(situation, Close(situation.at, "ann", situation.incident.id, "x"))[0] if situation.phase else True
+    assert len({incident.id for incident in situation.closed}) == len(situation.closed) == 3
+
+
 # The way back
 
 
@@ -518,6 +565,76 @@ def test_a_ramp_step_that_does_not_get_through_is_tried_again_or_ends() -> None:
     situation.end_lever(situation.pulled[-1], Outcome.FOREIGN)
     assert situation.phase is None
     assert situation.closed[0].quiet
+
+
+def test_the_way_back_ends_what_was_still_to_be_tried() -> None:
+    """The emergency written over the way back that a person started."""
+    ramp = Restore((), (RampStep("reduced", 120), RampStep("normal", 60)))
+    situation = a_situation(a_service(restore=ramp), rung="reduced", levers=None)
+    order(situation, Trigger(situation.at, "ann", "database errors", "seen"))
+    restore = RestoreOrder(situation.at, "ann")
+    assert order(situation, restore) == (False, "a lever is being pulled; try again in a moment")
+    situation.end_lever(situation.pulled[0], Outcome.FAILED)
+    assert order(situation, restore)[0]
+    situation.run(90)
+    assert (situation.rungs, situation.phase) == (["emergency"], Phase.RAMPING)
+
+
+def test_a_service_that_only_observes_is_not_restored_by_notaus() -> None:
+    """Observe mode pulls no lever, whoever asks."""
+    situation = a_situation(a_service(mode=Mode.OBSERVE), rung="reduced")
+    refused = order(situation, RestoreOrder(situation.at, "ann"))
+    assert refused == (False, "pix is in observe mode: notaus pulls no lever")
+    assert situation.pulled == []
+
+
+def test_a_reload_to_observe_ends_what_was_still_to_be_done() -> None:
+    """Observe mode pulls no lever: neither a step that waits for its next try, nor the next rung of a ramp."""
+    failing = a_situation(levers=None)
+    order(failing, Trigger(failing.at, "ann", "database errors", "seen"))
+    failing.end_lever(failing.pulled[0], Outcome.FAILED)
+    failing.service = replace(failing.service, mode=Mode.OBSERVE)
+    failing.run(30)
+    assert (failing.rungs, failing.phase) == (["emergency"], Phase.WATCHING)
+    assert failing.heard("dropped: the service only observes now")
+    for rung, before in (("reduced", None), ("emergency", Phase.VALIDATING)):
+        ramp = Restore((), (RampStep("reduced", 120), RampStep("normal", 60)))
+        situation = a_situation(a_service(restore=ramp), rung="normal" if before else rung)
+        if before is not None:
+            situation.until(before, BAD)
+            situation.run(300)
+        order(situation, RestoreOrder(situation.at, "ann"))
+        pulled = len(situation.pulled)
+        situation.service = replace(situation.service, mode=Mode.OBSERVE)
+        situation.run(180)
+        assert len(situation.pulled) == pulled
+        assert situation.phase is (None if before is None else Phase.WATCHING)
+        assert situation.heard("the service only observes now")
+
+
+def test_a_ramp_step_that_is_dropped_ends_a_quiet_incident() -> None:
+    """An incident that nobody opened for trouble, and nobody would close."""
+    ramp = Restore((), (RampStep("reduced", 120), RampStep("normal", 60)))
+    situation = a_situation(a_service(restore=ramp), rung="emergency", levers=None)
+    order(situation, RestoreOrder(situation.at, "ann"))
+    situation.end_lever(situation.pulled[0], Outcome.FAILED)
+    situation.service = replace(situation.service, mode=Mode.OBSERVE)
+    situation.run(30)
+    assert (len(situation.pulled), situation.phase) == (1, None)
+
+
+def test_a_key_that_notaus_mends_is_told_as_mended() -> None:
+    """A notice that stands for ever, and keeps the way back waiting."""
+    situation = a_situation()
+    situation.key = {"canary_percent": "many"}
+    situation.tick()
+    assert "key" in situation.state.notices
+    situation.unread = "a 500"  # so the emergency is written without reading first
+    situation.tick()
+    order(situation, Trigger(situation.at, "ann", "database errors", "seen"))
+    situation.unread = None
+    situation.tick()
+    assert (situation.rung, situation.state.notices) == ("emergency", {})
 
 
 def test_a_rollback_service_is_restored_by_deploying_something_else() -> None:

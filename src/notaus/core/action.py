@@ -79,7 +79,7 @@ def take(turn: Turn, move: Move, *, quiet: bool = False) -> None:
     )
     went = turn.open_incident.went_safest or move.rung == turn.service.ladder.safest.name
     turn.update(went_safest=went)
-    turn.update(step=step, steps=step.number, settled_at=None, override=None, ramp=None, clear_since=None)
+    turn.update(step=step, steps=step.number, settled_at=None, clear_since=None)
     turn.move(Cause.STEPPED)
     if move.by is None:
         turn.change(actions=(*(t for t in turn.state.actions if t > turn.at - SLIDING), turn.at))
@@ -177,7 +177,7 @@ def _remember(turn: Turn, pulled: PullLever, result: LeverResult) -> None:
 def _took_effect(turn: Turn, pulled: PullLever, result: LeverResult) -> None:
     step = turn.open_incident.step
     assert step is not None
-    turn.update(step=replace(step, deployment=result.deployment, retry_at=None))
+    turn.update(step=replace(step, deployment=result.deployment))
     if step.away_from is not None:
         turn.change(registry=turn.state.registry.doubted(step.away_from, Doubt.SUSPECT))
     turn.move(Cause.PULLED)
@@ -241,7 +241,7 @@ def _try_later(turn: Turn, result: LeverResult) -> None:
 def _not_done(turn: Turn, result: LeverResult) -> None:
     step = turn.open_incident.step
     assert step is not None
-    turn.update(step=replace(step, told=True, retry_at=None), settled_at=turn.at)
+    turn.update(step=replace(step, told=True), settled_at=turn.at)
     turn.move(Cause.NOT_PULLED)
     fact(turn, action=f"{_verb(step)}: {result.outcome}, {result.detail}")
     overtaken = result.outcome is Outcome.FOREIGN
@@ -264,14 +264,22 @@ def retry(turn: Turn) -> None:
     step = incident.step if incident is not None and incident.phase in (Phase.ACTING, Phase.RAMPING) else None
     if step is None or step.retry_at is None or turn.now < step.retry_at:
         return
-    if step.by is None and not _still_wanted(turn, step):
-        turn.update(step=replace(step, retry_at=None), settled_at=turn.at)
-        turn.move(Cause.NOT_PULLED)
-        for name in step.rules:  # one that joined, calls for less and still stands acts for itself
-            turn.mark(name, handled=None)
-        tell(turn, f"{_verb(step)} dropped: the condition has cleared before it got through", loud=False)
-        return
-    again(turn, step)
+    if turn.observing:
+        _drop(turn, step, "the service only observes now")
+    elif step.by is None and not _still_wanted(turn, step):
+        _drop(turn, step, "the condition has cleared before it got through")
+    else:
+        again(turn, step)
+
+
+def _drop(turn: Turn, step: Step, why: str) -> None:
+    turn.update(settled_at=turn.at)
+    turn.move(Cause.NOT_PULLED)
+    for name in step.rules:  # one that joined, calls for less and still stands acts for itself
+        turn.mark(name, handled=None)
+    tell(turn, f"{_verb(step)} dropped: {why}", loud=False)
+    if turn.open_incident.quiet:
+        close(turn, "not done")
 
 
 def again(turn: Turn, step: Step) -> None:

@@ -34,6 +34,9 @@ def _look_at_kv(turn: Turn, view: KvView) -> None:
     if turn.incident is not None and turn.incident.phase is Phase.ACTING and not _weakened(turn, fields):
         return  # the lever itself looks before and after it leaps
     write = turn.state.write
+    ranked = turn.service.ladder.place(fields or {}) is not None
+    if ranked:
+        end_notice(turn, "key")
     if fields == turn.state.fields:
         return
     if write is not None and fields == write.replaced and turn.now - write.at < STALE:
@@ -45,11 +48,9 @@ def _look_at_kv(turn: Turn, view: KvView) -> None:
     turn.change(write=None)  # overtaken: should our fields come back, somebody else wrote them
     after = turn.place
     incident = turn.incident
-    if after is None:
+    if not ranked:
         said = view.problem or "a field is missing, or of another type"
         notice(turn, "key", Severity.CRITICAL, f"the steering key cannot be ranked: {said}", "No step can be taken.")
-    else:
-        end_notice(turn, "key")
     if incident is not None and incident.acted and not incident.shadow and not incident.quiet:
         _foreign_value(turn, before, after, fields)
 
@@ -65,7 +66,7 @@ def _foreign_value(turn: Turn, before: Place | None, after: Place | None, fields
     seen = ", ".join(f"{name}={value}" for name, value in (fields or {}).items()) or "nothing usable"
     if after is not None and before is not None and after >= before:
         turn.move(Cause.MOVED)
-        turn.update(settled_at=turn.at, override=None, ramp=None)
+        turn.update(settled_at=turn.at)
         tell(turn, f"somebody else moved the service to a safer state: {seen}", "notaus guards on from there.")
         return
     step = turn.open_incident.step
@@ -82,7 +83,7 @@ def override(turn: Turn, since: int, what: str) -> None:
     """A person's decision stands: nothing automatic for a while, and only samples after it count."""
     until = turn.at + turn.service.override_for
     turn.move(Cause.OVERRIDDEN)
-    turn.update(override=Override(since, until, what), ramp=None)
+    turn.update(override=Override(since, until, what))
     approval.withdraw(turn, "a person has decided otherwise")
     forget(turn, since)
     tell(
@@ -108,7 +109,7 @@ def end_override(turn: Turn, *, released_by: str | None = None) -> None:
     if released_by is None and turn.at < incident.override.until:
         return
     turn.move(Cause.HANDED_BACK)
-    turn.update(override=None, settled_at=incident.override.since)
+    turn.update(settled_at=incident.override.since)
     tell(turn, f"released by {released_by}" if released_by else "the override is over", "notaus acts again.")
 
 
@@ -148,7 +149,7 @@ def _foreign_deployment(turn: Turn, live: Deployment, served_before: bool) -> No
         override(turn, live.created, f"somebody deployed {label}, which had served before")
         return
     turn.move(Cause.MOVED)
-    turn.update(settled_at=turn.at, override=None, ramp=None)
+    turn.update(settled_at=turn.at)
     tell(turn, f"{label} was deployed: a fix-forward, guarded afresh")
 
 

@@ -74,7 +74,6 @@ TRANSITIONS: Mapping[Phase, Mapping[Cause, Phase]] = {
     },
     Phase.AWAITING_APPROVAL: {
         **_ANYWHERE,
-        Cause.ASKED: Phase.AWAITING_APPROVAL,
         Cause.ANSWERED: Phase.WATCHING,
         Cause.MOVED: Phase.AWAITING_APPROVAL,
     },
@@ -84,7 +83,6 @@ TRANSITIONS: Mapping[Phase, Mapping[Cause, Phase]] = {
         Cause.ANSWERED: Phase.ACTING,
         Cause.PULLED: Phase.VALIDATING,
         Cause.NOT_PULLED: Phase.WATCHING,
-        Cause.MOVED: Phase.WATCHING,
     },
     Phase.VALIDATING: {
         **_ANYWHERE,
@@ -104,7 +102,6 @@ TRANSITIONS: Mapping[Phase, Mapping[Cause, Phase]] = {
         **_ANYWHERE,
         Cause.ASKED: Phase.UNRESOLVED,
         Cause.ANSWERED: Phase.UNRESOLVED,
-        Cause.RESOLVED: Phase.MITIGATED,
         Cause.MOVED: Phase.WATCHING,
     },
     Phase.HELD: {
@@ -234,10 +231,18 @@ class Incident:
     closed_at: int | None = None
 
     def moved(self, cause: Cause) -> Incident:
-        """This incident after `cause`; an assertion fails where the table has no such move."""
+        """This incident after `cause`; an assertion fails where the table has no such move.
+
+        What belongs to a phase ends with it: an override, a ramp, and the next try of a step that did not get through.
+        """
         moves = TRANSITIONS[self.phase]
         assert cause in moves, f"incident {self.id}: {cause} cannot happen while {self.phase}"
-        return replace(self, phase=moves[cause])
+        phase, step = moves[cause], self.step
+        if step is not None and cause not in (Cause.ASKED, Cause.ANSWERED):  # a question does not end a step
+            step = replace(step, retry_at=None)
+        override = self.override if phase is Phase.HELD else None
+        ramp = self.ramp if phase is Phase.RAMPING else None
+        return replace(self, phase=phase, step=step, override=override, ramp=ramp)
 
     def noted(self, at: int, text: str) -> Incident:
         """This incident with one more line in its timeline."""

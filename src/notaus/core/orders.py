@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from notaus.core import approval, deployment, foreign, restore
 from notaus.core.action import Move, close, take
-from notaus.core.decision import lift
+from notaus.core.decision import lift, safer
 from notaus.core.deployment import Doubt
 from notaus.core.event import (
     Answer,
@@ -18,7 +20,7 @@ from notaus.core.event import (
     SetRung,
     Trigger,
 )
-from notaus.core.incident import Phase
+from notaus.core.incident import Phase, Step
 from notaus.core.ladder import KvLever
 from notaus.core.limits import Permit, rule_on
 from notaus.core.paging import by_hand, describe, duration, fact, tell
@@ -89,8 +91,13 @@ def _trigger(turn: Turn, order: Trigger) -> None:
     if turn.overridden and order.hook:
         _only_tell(turn, rule, order, "an override is in force")
         return
-    if turn.place is not None and turn.service.ladder.place_of(rule.then) <= turn.place:
-        _only_tell(turn, rule, order, f"the service is already at {rule.then} or safer")
+    if not safer(turn, rule.then):
+        under_way = _under_way(turn)
+        where = f"already at {rule.then} or safer" if under_way is None else f"on its way to {under_way.label}"
+        _only_tell(turn, rule, order, f"the service is {where}")
+        if under_way is not None:  # what was reported does not clear: the step is wanted until it gets through
+            joined = tuple(dict.fromkeys((*under_way.rules, rule.name)))
+            turn.update(step=replace(turn.open_incident.step or under_way, rules=joined))
         return
     ruling = rule_on(turn, rule, None, rule.then)
     if ruling.permit is Permit.ASK:
@@ -103,6 +110,12 @@ def _trigger(turn: Turn, order: Trigger) -> None:
         why = f"{rule.name}, reported by {order.by}: {order.reason}"
         take(turn, Move(rule.then, (rule,), why, order.by, ruling.version, ruling.away_from))
         turn.answer(True, f"{rule.then} has begun")
+
+
+def _under_way(turn: Turn) -> Step | None:
+    """The step whose lever is being pulled, if there is one."""
+    incident = turn.incident
+    return incident.step if incident is not None and incident.phase is Phase.ACTING else None
 
 
 def _reported_already(turn: Turn, order: Trigger) -> bool:
@@ -143,6 +156,10 @@ def _set(turn: Turn, order: SetRung) -> None:
     if turn.place == place:
         turn.answer(False, f"{turn.service.name} is at {name} already")
         return
+    under_way = _under_way(turn)
+    if under_way is not None and under_way.by is not None and under_way.rung == name:
+        turn.answer(True, f"{name} is on its way already, by {under_way.by}")
+        return
     quiet = turn.incident is None and turn.place is not None and place < turn.place
     approval.withdraw(turn, f"{order.by} has decided")
     why = order.reason or f"ordered by {order.by}"
@@ -168,6 +185,10 @@ def _roll_back(turn: Turn, order: RollBack) -> None:
     version, reason = _target(turn, order)
     if version is None:
         turn.answer(False, reason)
+        return
+    under_way = _under_way(turn)
+    if under_way is not None and under_way.by is not None and under_way.version == version.id:
+        turn.answer(True, f"{version.label} is on its way already, by {under_way.by}")
         return
     blamed = deployment.suspect(turn.state.registry, view.live)
     approval.withdraw(turn, f"{order.by} has decided")
@@ -201,7 +222,7 @@ def _close(turn: Turn, order: Close) -> None:
         open_ = f"; open is {incident.id}" if incident is not None else "; none is open"
         turn.answer(False, f"no open incident is called {order.incident!r}{open_}")
         return
-    if incident.phase is Phase.ACTING:
+    if turn.pulling:
         turn.answer(False, "a lever is being pulled; try again in a moment")
         return
     turn.answer(True, f"{incident.id} is closed")

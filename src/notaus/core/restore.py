@@ -39,12 +39,18 @@ def start(turn: Turn, by: str, attest: tuple[str, ...]) -> None:
     if not isinstance(turn.service.ladder.lever, KvLever):
         _close_rollback(turn, by, listed)
         return
+    if turn.observing:
+        turn.answer(False, f"{turn.service.name} is in observe mode: notaus pulls no lever")
+        return
+    if turn.pulling:
+        turn.answer(False, "a lever is being pulled; try again in a moment")
+        return
     steps = _steps(turn)
     if not steps:
         turn.answer(False, f"nothing to restore: the service is at {turn.service.ladder.rungs[0].name}")
         return
     turn.open(Severity.WARNING, quiet=True)
-    turn.update(ramp=Ramp(by, 0), settled_at=turn.at, override=None)
+    turn.update(ramp=Ramp(by, 0), settled_at=turn.at)
     turn.move(Cause.RESTORING)
     turn.note(f"{by} started the way back: {listed}" if listed else f"{by} started the way back")
     present = _current(turn)
@@ -124,6 +130,9 @@ def watch(turn: Turn) -> None:
     ramp = incident.ramp
     if not ramp.ready or (incident.step is not None and incident.step.retry_at is not None):
         return
+    if turn.observing:
+        _end(turn, "the service only observes now")
+        return
     current = _current(turn)
     if _all_clear(turn) and turn.at > ramp.since:
         ramp = replace(ramp, watched=ramp.watched + turn.service.step)
@@ -137,6 +146,15 @@ def watch(turn: Turn) -> None:
     turn.update(ramp=Ramp(ramp.by, ramp.index + 1))
     tell(turn, f"the rung held; next is {following[0].rung}")
     _pull(turn, following[0], ramp.by)
+
+
+def _end(turn: Turn, why: str) -> None:
+    """The way back goes no further."""
+    if turn.open_incident.quiet:
+        close(turn, why)
+        return
+    turn.move(Cause.NOT_PULLED)
+    tell(turn, f"the way back ends here: {why}")
 
 
 def _current(turn: Turn) -> RampStep | None:

@@ -119,6 +119,12 @@ class Turn:
         return None if place is None else self.service.ladder.rung_at(place)
 
     @property
+    def pulling(self) -> bool:
+        """Whether the lever of the incident's newest step is being pulled right now."""
+        step = self.incident.step if self.incident is not None else None
+        return step is not None and step.effect in self.state.outbox
+
+    @property
     def overridden(self) -> bool:
         """Whether a person's override is in force."""
         return self.incident is not None and self.incident.override is not None
@@ -129,6 +135,8 @@ class Turn:
         if incident is None:
             stamp = datetime.fromtimestamp(self.at, UTC).strftime("%Y%m%d-%H%M%S")
             name = f"{self.service.name}-{stamp}"
+            if self.at <= self.state.calm_since:  # the one before may have begun, and ended, within this second
+                name = f"{name}-{self.state.issued}"
             incident = Incident(name, self.service.name, self.at, severity, shadow=self.observing, quiet=quiet)
             self.change(incident=incident)
         elif incident.quiet and not quiet:
