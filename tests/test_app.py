@@ -237,8 +237,8 @@ class Brittle:
             raise JournalFailed("the journal x: the disk is full: make room")
         return getattr(self.journal, name)
 
-    def write(self, record: Record, lease: Any = None) -> int:
-        return self.__getattr__("write")(record, lease)  # type: ignore[no-any-return]
+    def write_all(self, records: Any, lease: Any = None) -> None:
+        self.__getattr__("write_all")(records, lease)
 
 
 @in_a_house()

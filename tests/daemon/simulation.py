@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -61,11 +61,11 @@ class CrashingJournal:
     def __getattr__(self, name: str) -> Any:
         return getattr(self._journal, name)
 
-    def write(self, record: Record, lease: Lease | None = None) -> int:
-        written = self._journal.write(record, lease)
-        self._stage.steps.append(record.kind + ("!" if record.effects or record.settled else ""))
-        self._stage.reached("write", len(self._stage.steps))
-        return written
+    def write_all(self, records: Sequence[Record], lease: Lease | None = None) -> None:
+        self._journal.write_all(records, lease)
+        for record in records:
+            self._stage.steps.append(record.kind + ("!" if record.effects or record.settled else ""))
+            self._stage.reached("write", len(self._stage.steps))
 
 
 class CrashingTransport(httpx.AsyncBaseTransport):

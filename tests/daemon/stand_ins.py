@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import functools
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -61,14 +61,13 @@ class FaultyJournal:
             raise JournalFailed("the disk is full: make room")
         return getattr(self.real, name)
 
-    def write(self, record: Record, lease: Lease | None = None) -> int:
+    def write_all(self, records: Sequence[Record], lease: Lease | None = None) -> None:
         self.tries += 1
         if self.broken:
             raise JournalFailed("the disk is full: make room")
         assert lease is not None, "a step was written without a lease"
-        written = self.real.write(record, lease)
-        self.written.append(record)
-        return written
+        self.real.write_all(records, lease)
+        self.written += records
 
     @property
     def kinds(self) -> list[str]:

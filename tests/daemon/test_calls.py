@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 import pytest
@@ -56,19 +56,19 @@ Fault = Callable[[Record, int], Exception | None]
 
 def troubled(desk: Desk, fault: Fault, *, after: bool = False) -> list[Record]:
     """The journal's writes, each met by `fault` (given the record and its try), before or after it is written."""
-    write, tried = desk.journal.write, list[Record]()
+    write_all, tried = desk.journal.write_all, list[Record]()
 
-    def troubled_write(record: Record, lease: Lease | None = None) -> int:
-        tried.append(record)
-        found = fault(record, sum(each.key == record.key for each in tried))
+    def troubled_write(records: Sequence[Record], lease: Lease | None = None) -> None:
+        tried.extend(records)
+        faults = [fault(record, sum(each.key == record.key for each in tried)) for record in records]
+        found = next((each for each in faults if each is not None), None)
         if found is not None and not after:
             raise found
-        written = write(record, lease)
+        write_all(records, lease)
         if found is not None:
             raise found
-        return written
 
-    desk.journal.write = troubled_write  # type: ignore[method-assign]
+    desk.journal.write_all = troubled_write  # type: ignore[method-assign]
     return tried
 
 

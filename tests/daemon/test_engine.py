@@ -12,6 +12,7 @@ from notaus.core import fleet
 from notaus.core.effect import LeverResult, Outcome, PullLever
 from notaus.core.event import LeverEnded, Polled, Reconfigured, SetRung
 from notaus.core.sample import Sample
+from notaus.core.service import Service
 from notaus.core.state import State
 from notaus.daemon import engine as module
 from notaus.daemon.engine import joined, recovered
@@ -283,3 +284,58 @@ def test_joined_readings_keep_every_time_once_and_the_newer_of_two() -> None:
     old = {"a": (a_rate(0, 0.1), a_rate(15, 0.2))}
     new = {"a": (a_rate(15, 0.3),), "b": (Sample(30),)}
     assert joined(old, new) == {"a": (a_rate(0, 0.1), a_rate(15, 0.3)), "b": (Sample(30),)}
+
+
+def many(number: int) -> tuple[Service, ...]:
+    return tuple(replace(a_service(), name=f"pix-{n}") for n in range(number))
+
+
+@on_virtual_time
+async def test_the_polls_of_a_tick_share_their_transactions() -> None:
+    """A thousand polls would wait a thousand times for the disk, and the tick would not be kept."""
+    desk = Desk(*many(100))
+    await turns(100)
+    desk.journal.tries = 0
+    await asyncio.sleep(15)
+    for name in desk.plays:
+        desk.engine.post(name, desk.poll(name))
+    await turns(100)
+    assert all(guarded.state.tick for guarded in desk.engine.guarded.values())
+    assert desk.journal.tries == 5
+
+
+@on_virtual_time
+async def test_an_order_does_not_wait_behind_the_polls_of_a_tick() -> None:
+    """An emergency stop would come seconds late, in the very seconds in which everything is polled."""
+    desk = Desk(*many(100))
+    await turns(100)
+    await asyncio.sleep(15)
+    desk.journal.written.clear()
+    for name in desk.plays:
+        desk.engine.post(name, desk.poll(name))
+    order = asyncio.create_task(desk.engine.order("pix-99", SetRung(int(desk.clock.now()), "anna", "emergency")))
+    await turns(100)
+    assert order.done()
+    assert desk.journal.kinds.index("SetRung") == 21  # after the polls that were begun, and that of its own service
+    assert len(desk.starter.pulled) == 1
+
+
+@on_virtual_time
+async def test_a_poll_at_which_nothing_was_going_on_is_kept_as_its_samples() -> None:
+    """A thousand services would fill the disk with millions of rows a day that say: nothing."""
+    desk = Desk()
+    for _ in range(25):
+        await desk.tick()
+    events, state = len(desk.journal.real.events()), desk.journal.real.state("pix")
+    await desk.tick()
+    assert desk.journal.kinds[-1] == "Polled"
+    assert len(desk.journal.real.events()) == events
+    assert desk.journal.real.state("pix") != state
+    newest = max(s.at for s in desk.journal.real.samples("pix", "native.error_rate"))
+    assert newest == max(desk.guarded.history.series["native.error_rate"])
+    for _ in range(3):
+        await desk.tick(**BAD)
+    for _ in range(8):
+        await desk.tick()
+    # Three at which the condition holds, and the one at which it has just ended.
+    assert [e.kind for e in desk.journal.real.events()][events:] == ["Polled"] * 4

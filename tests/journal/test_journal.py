@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from fractions import Fraction
 
 import pytest
 
 from notaus.core.sample import Sample
-from notaus.journal import Journal
+from notaus.journal import Journal, LeaseLost
 
 from .records import a_full_record, a_record, an_incident
 
@@ -182,3 +183,26 @@ def _everything(journal: Journal) -> str:
     samples = journal.samples("pix-immo", "native.error_rate", 0)
     parts = (journal.events(), journal.state("pix-immo"), journal.outbox("pix-immo"), samples, journal.incidents())
     return json.dumps([repr(part) for part in parts])
+
+
+def test_several_steps_are_written_together_or_not_at_all(journal: Journal) -> None:
+    """Half a transaction would have levers pulled for steps of which the other half is unknown."""
+    lease = journal.acquire("account", "owner", now=0.0)
+    ids = journal.write_all([a_record(15), a_record(30)], lease)
+    assert [event.id for event in journal.events()] == ids
+    assert lease is not None
+    with pytest.raises(LeaseLost):
+        journal.write_all([a_record(45), a_record(60)], replace(lease, fence=lease.fence + 1))
+    assert [event.id for event in journal.events()] == ids
+    assert journal.state("pix-immo") == a_record(30).state
+
+
+def test_a_step_without_an_event_keeps_its_samples_and_state(journal: Journal) -> None:
+    """What a quiet poll brought would be read again after each restart, or judged twice."""
+    journal.write(a_record(15))
+    sample = Sample(30, Fraction(1, 3))
+    quiet = replace(a_record(30), event=None, state={"tick": 30}, readings={"native.error_rate": (sample,)})
+    assert journal.write(quiet) is None
+    assert len(journal.events()) == 1
+    assert journal.state("pix-immo") == {"tick": 30}
+    assert journal.samples("pix-immo", "native.error_rate") == (sample,)

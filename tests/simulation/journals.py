@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -24,15 +24,15 @@ class MemoryJournal:
         self.replicas: dict[str, tuple[frozenset[str], float]] = {}
         self.events = 0
 
-    def write(self, record: Record, lease: Lease | None = None) -> int:
+    def write_all(self, records: Sequence[Record], lease: Lease | None = None) -> None:
         if lease is not None and self.leases.get(lease.account, ("", 0, 0.0))[:2] != (lease.owner, lease.fence):
             raise LeaseLost(f"the lease of account {lease.account} is no longer held by {lease.owner}")
-        if record.state is not None:
-            self.states[record.service] = json.dumps(record.state, separators=(",", ":"))
-        for signal, samples in record.readings.items():
-            self.kept.setdefault((record.service, signal), {}).update({s.at: s for s in samples})
-        self.events += 1
-        return self.events
+        for record in records:
+            if record.state is not None:
+                self.states[record.service] = json.dumps(record.state, separators=(",", ":"))
+            for signal, samples in record.readings.items():
+                self.kept.setdefault((record.service, signal), {}).update({s.at: s for s in samples})
+            self.events += 1
 
     def keep_config(self, hash: str, text: str, at: int) -> None:
         """Not needed."""
@@ -98,7 +98,17 @@ class TroubledJournal:
 
     def __getattr__(self, name: str) -> Any:
         found = getattr(self._journal, name)
-        if name not in ("write", "acquire", "renew", "state", "samples", "keep_config", "release", "announce", "leave"):
+        if name not in (
+            "write_all",
+            "acquire",
+            "renew",
+            "state",
+            "samples",
+            "keep_config",
+            "release",
+            "announce",
+            "leave",
+        ):
             return found
 
         def call(*given: Any, **named: Any) -> Any:
@@ -108,12 +118,12 @@ class TroubledJournal:
 
         return call
 
-    def write(self, record: Record, lease: Lease | None = None) -> int:
+    def write_all(self, records: Sequence[Record], lease: Lease | None = None) -> None:
         if self._failing():
             raise JournalFailed("the disk is full: make room (simulation)")
         if self._reached("before write"):
             raise JournalFailed("the daemon dies here (simulation)")
-        number = self._journal.write(record, lease)
-        self._written(record)
+        self._journal.write_all(records, lease)
+        for record in records:
+            self._written(record)
         self._reached("after write")
-        return int(number)

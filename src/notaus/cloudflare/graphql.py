@@ -16,8 +16,8 @@ from typing import Any
 
 from notaus.cloudflare.budget import Family
 from notaus.cloudflare.client import Call, Client
-from notaus.cloudflare.together import Asked, Together, chunks
 from notaus.errors import Busy, CallFailed, NotausError, ReadFailed, Refused
+from notaus.together import Asked, Together, chunks
 
 NODES_PER_DOCUMENT = 20
 OWNERS_PER_NODE = 200

@@ -8,8 +8,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from notaus.cloudflare.client import Call, Client, account_path
-from notaus.cloudflare.together import Asked, Together, chunks
 from notaus.errors import NotausError, Refused, Silent
+from notaus.together import Asked, Together, chunks
 
 SECONDS_BETWEEN_WRITES = 1.0
 NAMESPACE_MISSING = 10013

@@ -156,6 +156,15 @@ class State:
     """Why this service no longer acts: an assertion of ours failed."""
 
     @property
+    def going_on(self) -> bool:
+        """Whether something is going on: a rule's condition holds, an incident or a request is open."""
+        return (
+            self.incident is not None
+            or self.request is not None
+            or any(rule.run is not None for rule in self.rules.values())
+        )
+
+    @property
     def words(self) -> frozenset[str]:
         """Every word that describes the state now: the incident's phase, and what else is the case."""
         words = set()

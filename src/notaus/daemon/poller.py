@@ -133,8 +133,8 @@ class Poller:
         """Where to look: first where something is going on, then at those at rest in turn."""
         now, step = self.clock.now(), min(each.service.step for each in due)
         by_age = sorted(due, key=lambda each: self._looked.get(each.service.name, 0.0))
-        going_on = [each.service for each in by_age if pressing(each)]
-        at_rest = [each.service for each in by_age if not pressing(each) and self._wants_a_look(each, now)]
+        going_on = [each.service for each in by_age if each.state.going_on]
+        at_rest = [each.service for each in by_age if not each.state.going_on and self._wants_a_look(each, now)]
         chosen = {service.name for service in (*self.affordable(going_on, None), *self.affordable(at_rest, step))}
         self._looked.update(dict.fromkeys(chosen, now))
         return chosen
@@ -261,19 +261,10 @@ def _lacks(entry: Entry, guarded: Guarded, at: int) -> bool:
     return any(guarded.history.at(name, at) is None for name in entry.signals)
 
 
-def pressing(guarded: Guarded) -> bool:
-    """Whether something is going on: a rule's condition holds, an incident or a request is open."""
-    state = guarded.state
-    rules = state.rules.values()
-    return state.incident is not None or state.request is not None or any(rule.run is not None for rule in rules)
-
-
 def alert(guarded: Guarded) -> bool:
     """Whether something is going on, or cannot be seen."""
     state = guarded.state
-    return (
-        pressing(guarded) or state.world_failing is not None or any(r.blind is not None for r in state.rules.values())
-    )
+    return state.going_on or state.world_failing is not None or any(r.blind is not None for r in state.rules.values())
 
 
 async def _nothing() -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from fractions import Fraction
 from types import TracebackType
@@ -58,25 +58,35 @@ class Journal:
 
     # Writing
 
-    def write(self, record: Record, lease: Lease | None = None) -> int:
+    def write(self, record: Record, lease: Lease | None = None) -> int | None:
         """Write a step down, whole or not at all; the id of its event. Raises LeaseLost if `lease` is another's now.
 
         After JournalSilent, write the same record again: a service's latest step is recognised, and not written twice.
         """
+        return self.write_all([record], lease)[0]
+
+    def write_all(self, records: Sequence[Record], lease: Lease | None = None) -> list[int | None]:
+        """Write steps of several services down as `write` does, all of them or none; the ids of their events."""
         with self._database.transaction(write=True) as connection:
             if lease is not None and connection.scalar(sql.CHECK_LEASE, _identity(lease)) is None:
                 raise _lost(lease)
-            written = connection.scalar(sql.WRITTEN, {"service": record.service, "key": record.key})
-            if written is not None:
-                return int(written)
-            event_id = self._write_event(connection, record)
-            self._write_effects(connection, record, event_id)
-            self._write_state(connection, record, event_id)
-            self._write_samples(connection, record)
-            self._write_incidents(connection, record)
+            return [self._write(connection, record) for record in records]
+
+    def _write(self, connection: Connection, record: Record) -> int | None:
+        written = connection.scalar(sql.WRITTEN, {"service": record.service, "key": record.key})
+        if written is not None:
+            return int(written)
+        event_id = self._write_event(connection, record)
+        self._write_effects(connection, record, event_id)
+        self._write_state(connection, record, event_id)
+        self._write_samples(connection, record)
+        self._write_incidents(connection, record)
         return event_id
 
-    def _write_event(self, connection: Connection, record: Record) -> int:
+    def _write_event(self, connection: Connection, record: Record) -> int | None:
+        """The id of the event; None where nothing but its samples is kept of it."""
+        if record.event is None:
+            return None
         row = {
             "service": record.service,
             "at": record.at,
@@ -86,7 +96,7 @@ class Journal:
         }
         return int(connection.execute(self._statements.event, row).scalar_one())
 
-    def _write_effects(self, connection: Connection, record: Record, event_id: int) -> None:
+    def _write_effects(self, connection: Connection, record: Record, event_id: int | None) -> None:
         common = {
             "service": record.service,
             "event_id": event_id,
@@ -104,15 +114,14 @@ class Journal:
         if ended:
             connection.execute(sql.SETTLE, ended)
 
-    def _write_state(self, connection: Connection, record: Record, event_id: int) -> None:
-        if record.state is not None:
-            row = {
-                "service": record.service,
-                "body": _dump(record.state),
-                "updated_at": record.at,
-                "event_id": event_id,
-                "key": record.key,
-            }
+    def _write_state(self, connection: Connection, record: Record, event_id: int | None) -> None:
+        if record.state is None:
+            return
+        row = {"body": _dump(record.state), "updated_at": record.at, "key": record.key}
+        if event_id is None:
+            connection.execute(sql.GO_ON, {"of_service": record.service, **row})
+        else:
+            row |= {"service": record.service, "event_id": event_id}
             connection.execute(self._statements.state, row)
 
     def _write_samples(self, connection: Connection, record: Record) -> None:

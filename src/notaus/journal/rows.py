@@ -32,7 +32,8 @@ class Record:
     """The event's `now`, epoch seconds."""
     kind: str
     """The event's class name."""
-    event: Json
+    event: Json | None
+    """None: a poll at which nothing was going on; its samples tell all there is to tell, and nothing is asked for."""
     state: Json | None = None
     """None: unchanged."""
     effects: Sequence[tuple[str, str, Json]] = ()

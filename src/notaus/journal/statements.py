@@ -114,6 +114,12 @@ RELEASE_ALL = update(leases).values(owner=RELEASED, expires_at=0.0)
 WITHDRAW_ALL = delete(replicas)
 REPLICAS = select(replicas.c.name, replicas.c.accounts)
 
+GO_ON = (
+    update(states)
+    .where(states.c.service == bindparam("of_service"))
+    .values(body=bindparam("body"), updated_at=bindparam("updated_at"), key=bindparam("key"))
+)
+"""The state after an event of which nothing is kept."""
 STATE = select(states.c.body).where(states.c.service == bindparam("service"))
 CONFIG = select(configs.c.body).where(configs.c.hash == bindparam("hash"))
 OUTBOX = (

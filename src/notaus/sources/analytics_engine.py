@@ -15,7 +15,6 @@ from dataclasses import dataclass
 from fractions import Fraction
 
 from notaus.cloudflare.analytics_engine import MAX_ROWS, Row, datetime_literal, string_literal, table
-from notaus.cloudflare.together import Asked, Together, chunks
 from notaus.config.sources import AnalyticsEngine, Entry
 from notaus.core.sample import Readings, Sample, exact, rate
 from notaus.errors import NotausError, ReadFailed
@@ -31,6 +30,7 @@ from notaus.sources.measure import (
     share_below,
     stretches,
 )
+from notaus.together import Asked, Together, chunks
 
 OTHERS = ""
 """The cohort of rows that belong to none: only evidence that the dataset is alive."""

@@ -28,10 +28,11 @@ class Asked(Generic[Q, A]):
 
 
 class Together(Generic[Q, A]):
-    """Hands the questions of one turn of the loop to `answer`, which settles each as soon as it can."""
+    """Hands the questions of one moment to `answer`, which settles each as soon as it can."""
 
-    def __init__(self, answer: Callable[[Sequence[Asked[Q, A]]], Awaitable[None]]) -> None:
-        self._answer = answer
+    def __init__(self, answer: Callable[[Sequence[Asked[Q, A]]], Awaitable[None]], turns: int = 2) -> None:
+        """`turns` of the loop are waited: one for the other askers of this turn, one for those whom they started."""
+        self._answer, self._turns = answer, turns
         self._waiting: list[Asked[Q, A]] = []
         self._answering: set[asyncio.Task[None]] = set()
 
@@ -47,8 +48,8 @@ class Together(Generic[Q, A]):
         return asked.answered
 
     async def _flush(self) -> None:
-        await asyncio.sleep(0)  # the other askers of this turn
-        await asyncio.sleep(0)  # and those whom they started
+        for _ in range(self._turns):
+            await asyncio.sleep(0)
         asked, self._waiting = self._waiting, []
         try:
             await self._answer(asked)
