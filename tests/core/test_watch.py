@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from fractions import Fraction
+
+import pytest
 
 from notaus.core.effect import Outcome
 from notaus.core.event import Reconfigured, Trigger
@@ -173,17 +176,32 @@ def test_a_rollback_without_known_deployments_waits_and_pages() -> None:
     assert situation.told("the deployments are not known: a 500").severity is Severity.CRITICAL
 
 
-def test_the_baseline_learns_outside_breaches_and_incidents_only() -> None:
+def test_the_baseline_learns_outside_incidents_only() -> None:
     """Trouble learned as usual excuses the next trouble."""
     situation = a_situation(a_service(baselines=None))
     situation.run(2400)
-    windows = situation.state.baselines["native.error_rate"].total.windows
+    windows = sum(tally.windows for tally in situation.state.baselines["native.error_rate"].hours.values())
     assert 35 <= windows <= 45
     assert "native.latency_p90" not in situation.state.baselines
     situation.run(420, BAD)
     situation.run(2400)
-    total = situation.state.baselines["native.error_rate"].total
-    assert total.of / total.among < 0.0031
+    usual = situation.state.baselines["native.error_rate"]
+    assert usual.of / usual.among < 0.0031
+
+
+@pytest.mark.parametrize(("lasts", "learned"), [(600, True), (5400, False)])
+def test_a_breach_is_usual_once_it_has_ended_by_itself_within_half_an_hour(lasts: int, learned: bool) -> None:
+    """What comes and goes is how the service is; left out, the usual looks better than it is. What goes on is trouble."""
+    rule = a_rule("native.error_rate > 3%", hold=180, false_actions=Fraction(0))  # nothing is evidence
+    situation = a_situation(a_service(baselines=None, rules=(rule,)))
+    situation.run(7200)
+    situation.run(lasts, {"native.error_rate": 0.04})
+    usual = situation.state.baselines["native.error_rate"]
+    assert usual.of / usual.among < 0.0031
+    situation.run(2400)
+    assert situation.pulled == []
+    usual = situation.state.baselines["native.error_rate"]
+    assert (usual.of / usual.among > 0.0045) is learned
 
 
 def test_the_history_before_a_deployment_is_kept_until_it_is_known() -> None:

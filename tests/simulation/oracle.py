@@ -129,15 +129,15 @@ def _evident(
             of, among = of + float(sample.of) * share, among + float(sample.among) * share
         at, first = at - signal.window, False
     bound = float(comparison.bound.constant)
-    usual = baselines.get(comparison.signal, Baseline()).total  # type: ignore[attr-defined]
-    bad, n = usual.of, usual.among
+    usual: Baseline = baselines.get(comparison.signal, Baseline())  # type: ignore[attr-defined]
+    hours = [(tally.of, tally.among) for tally in usual.hours.values()]
     if str(comparison.op).startswith("<"):
-        of, bound, bad = among - of, 1 - bound, usual.among - usual.of
+        of, bound, hours = among - of, 1 - bound, [(n - x, n) for x, n in hours]
+    bad, n = sum(x for x, _ in hours), sum(n for _, n in hours)
     if n < 1000:
         return _wilson(of, among)[0] > bound
-    squares = usual.squares if not str(comparison.op).startswith("<") else usual.squares - 2 * usual.of + usual.among
-    phi = _phi(bad, n, squares, usual.windows)
-    p = min(_wilson(bad, n)[1], bound)
+    phi = _phi(usual, 1 + max(0, (opinion.end - begin) // signal.window - 1))
+    p = min(max(_wilson(bad / phi, n / phi)[1], *(_wilson(x / phi, m / phi)[0] for x, m in hours)), bound)
     chance = _tail(round(of), round(among), p, phi)
     duration = max(rule.hold, signal.window)
     return chance < float(rule.false_actions) * duration / YEAR * (1 + 1e-6)
@@ -173,14 +173,18 @@ def _wilson(of: float, among: float) -> tuple[float, float]:
     return max(0.0, middle - half), min(1.0, middle + half)
 
 
-def _phi(of: float, among: float, squares: float, windows: int) -> float:
-    if windows < 2:
+def _phi(usual: Baseline, windows: int) -> float:
+    """The dispersion of blocks of 1, 5 and 30 windows about their hours' rates, as far as `windows` windows need."""
+    older, hours, highest = usual.older, usual.hours.values(), 1.0
+    of, among = older.of + sum(t.of for t in hours), older.among + sum(t.among for t in hours)
+    if not 0 < of < among:
         return 1.0
-    p = of / among
-    if not 0 < p < 1:
-        return 1.0
-    pearson = (squares - 2 * p * of + p * p * among) / (p * (1 - p))
-    return max(1.0, pearson / (windows - 1))
+    for i, shorter in enumerate((0, 1, 5)):
+        about = older.squares[i] + sum(t.spreads[i].squares - t.of**2 / t.among for t in hours)
+        freedom = older.freedom[i] + sum(t.spreads[i].blocks - 1 for t in hours)
+        if windows > shorter and freedom > 0:
+            highest = max(highest, about / freedom / (of / among * (1 - of / among)))
+    return highest
 
 
 def _tail(of: int, among: int, p: float, phi: float) -> float:

@@ -15,7 +15,7 @@ from fractions import Fraction
 from functools import partial
 from itertools import count
 
-from notaus.core.baseline import Baseline, Tally, dispersion, effective_counts, wilson
+from notaus.core.baseline import Baseline, effective_counts, wilson
 from notaus.core.hold import Run, Truth, answer_at
 from notaus.core.rule import Comparison, Rule
 from notaus.core.sample import History
@@ -171,21 +171,21 @@ def _of_rate(
     counts = pooled(comparison.signal, history, *span, window)
     bound = float(_pooled_bound(comparison, history, span, window))
     upward = comparison.op.upward
-    usual = baselines.get(comparison.signal, Baseline()).total
+    usual = baselines.get(comparison.signal, Baseline())
     of, among = counts.of, counts.among
     if not upward:  # too few hits are too many misses
         of, bound = among - of, 1 - bound
-        usual = Tally(usual.windows, usual.among - usual.of, usual.among, usual.squares)
     said = f"{round(of)} of {round(among)} requests {'failed' if upward else 'missed'}"
     if usual.among < MIN_HISTORY:
         return _by_interval(float(of), float(among), bound, said)
-    phi = dispersion(baselines[comparison.signal].total)
-    p = min(wilson(usual.of, usual.among)[1], bound)
+    phi = usual.dispersion(counts.windows)
+    p = min(usual.rate(phi, upward), bound)
     chance = tail(round(of), round(among), p, phi)
     duration = max(rule.hold, window)
     per_year = chance * YEAR / duration
     allowed = float(rule.false_actions) if rule.false_actions is not None else math.inf
-    usually = f"with the usual {percent(usual.of / usual.among)} that happens by chance {often(per_year)}"
+    rate = (usual.of if upward else usual.among - usual.of) / usual.among
+    usually = f"with the usual {percent(rate)} that happens by chance {often(per_year)}"
     enough = per_year < allowed
     return Evidence(enough, f"{'' if enough else 'not enough evidence: '}{said}; {usually}", per_year)
 

@@ -269,7 +269,7 @@ def _first_true(turn: Turn, rule: Rule, since: int) -> int | None:
 
 
 def learn(turn: Turn) -> None:
-    """Take windows that are half an hour old into the baselines, outside breaches and incidents (spec 4)."""
+    """Take windows that are half an hour old into the baselines, outside incidents and long breaches (spec 4)."""
     baselines, learned_to = dict(turn.state.baselines), dict(turn.state.learned_to)
     for signal in turn.service.signals.values():
         if signal.shape is not Shape.RATE:
@@ -291,7 +291,12 @@ def _usual(turn: Turn, signal: str, at: int) -> bool:
         return False
     states = [turn.rule_state(rule.name) for rule in turn.service.rules if signal in rule.signals]
     runs = [run for state in states for run in (*state.past, *((state.run,) if state.run is not None else ()))]
-    return not any(run.breached is not None and run.start <= at <= run.end for run in runs)
+    return not any(run.start <= at <= run.end and _is_trouble(run, turn.service.step) for run in runs)
+
+
+def _is_trouble(run: Run, step: int) -> bool:
+    """A breach that has lasted; one that ended by itself is how the service usually is, and would be missed there."""
+    return run.breached is not None and run.end + step - run.start >= EPISODE
 
 
 def stability(turn: Turn) -> None:
