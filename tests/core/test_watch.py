@@ -169,6 +169,15 @@ def test_a_key_that_cannot_be_read_for_minutes_is_told() -> None:
     assert situation.said[-1].status is Status.RESOLVED
 
 
+def test_a_key_that_could_never_be_read_is_told_as_well() -> None:
+    """A wrong namespace or token would be silent for ever: from the first start nothing is known of the rung."""
+    situation = a_situation(unread="a 404")  # half an hour of it
+    assert situation.state.world_at is None
+    first, last = (m for m in situation.said if "what is in force cannot be read" in m.title)
+    assert (first.severity, last.severity) == (Severity.WARNING, Severity.CRITICAL)
+    assert first.at == situation.at - 1485  # the first tick 300 s after the start
+
+
 def test_a_rollback_without_known_deployments_waits_and_pages() -> None:
     """No target is no reason for silence."""
     situation = a_situation(a_rollback_service(), unread="a 500")

@@ -152,7 +152,8 @@ def _tell_if_unreadable(turn: Turn) -> None:
     if failing is None:
         end_notice(turn, "blind:world")
         return
-    blind_for = turn.at - (read_at if read_at is not None else turn.state.tick or turn.at)
+    begun = min((rule.since for rule in turn.state.rules.values()), default=turn.at)  # where it was never read
+    blind_for = turn.at - (read_at if read_at is not None else begun)
     if blind_for >= UNREADABLE:
         severity = Severity.CRITICAL if blind_for >= watch.CRITICALLY_BLIND else Severity.WARNING
         notice(turn, "blind:world", severity, "blind: what is in force cannot be read", failing)

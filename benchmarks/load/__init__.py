@@ -1,0 +1,1 @@
+"""Load: many services in one process, many accounts on several replicas, against the sandbox (docs/reliability.md)."""

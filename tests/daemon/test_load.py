@@ -1,0 +1,45 @@
+"""Many services in one daemon, against the sandbox: what they ask, keep and hold. The large figures: `make load`."""
+
+from __future__ import annotations
+
+import logging
+from functools import cache
+from typing import Any
+
+import pytest
+import structlog
+from benchmarks.load.crowd import Crowd
+from benchmarks.load.virtual import Outcome, played
+
+from notaus.sandbox.box import ACCOUNT
+
+
+@pytest.fixture(autouse=True)
+def quiet() -> Any:
+    """A line of log per service and read would cost more than the reads."""
+    before = structlog.get_config()
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
+    yield
+    structlog.configure(**before)
+
+
+@cache
+def outcome(services: int) -> Outcome:
+    """Two stretches of six simulated minutes; the first holds the start, with its backfill."""
+    return played(Crowd(services, ACCOUNT, step=60), hours=0.2, hour=360, tell=lambda hour: None)
+
+
+def test_every_tick_is_kept_and_every_budget() -> None:
+    """More services than a naive poller could have: some would be judged late, or the API block all for five minutes."""
+    found = outcome(40)
+    assert [hour.late for hour in found.hours] == [0, 0]
+    assert [hour.ticks for hour in found.hours] == [240, 240]
+    assert (found.refused, found.problems, found.pages) == (0, {}, 0)
+
+
+def test_requests_for_signals_and_keys_do_not_grow_with_the_number_of_services() -> None:
+    """A thousand services would need thousands of requests a minute, of which Cloudflare allows 240."""
+    few, many = outcome(10).hours[-1].requests, outcome(40).hours[-1].requests
+    for kind in ("sql", "graphql", "kv bulk"):
+        assert 0 < many[kind] <= few[kind]
+    assert "kv" not in many
