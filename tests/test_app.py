@@ -44,7 +44,8 @@ class Bells(_Bells):
 async def _ringing(seconds: float, ring: Callable[[], None]) -> None:
     loop = asyncio.get_running_loop()
     while True:
-        await asyncio.sleep(seconds - loop.time() % seconds)
+        # Woken a nanosecond early, it would else sleep for the rest for ever: time passes only between turns.
+        await asyncio.sleep(max(seconds - loop.time() % seconds, 1e-6))
         ring()
 
 

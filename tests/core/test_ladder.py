@@ -76,6 +76,9 @@ def test_between_rungs_the_next_is_what_the_spec_says(percent: int, rung: str | 
         {"canary_percent": 5, "emergency_proxy": 0},
         {"canary_percent": None, "emergency_proxy": False},
         {"canary_percent": [5], "emergency_proxy": False},
+        {"canary_percent": 10**400, "emergency_proxy": False},
+        {"canary_percent": float("nan"), "emergency_proxy": False},
+        {"canary_percent": float("-inf"), "emergency_proxy": False},
     ],
 )
 def test_a_value_that_cannot_be_ranked_has_no_place(value: dict[str, object]) -> None:

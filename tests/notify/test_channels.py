@@ -173,3 +173,23 @@ async def test_a_webhook_with_a_secret_is_signed_over_the_raw_body() -> None:
     expected = hmac.new(b"planted-hook-secret", request.content, hashlib.sha256).hexdigest()
     assert request.headers[webhook.SIGNATURE_HEADER] == f"sha256={expected}"
     assert webhook.SIGNATURE_HEADER not in (await delivered(OPEN, a_message())).headers
+
+
+@pytest.mark.parametrize(
+    ("headers", "content"),
+    [
+        ({"content-type": "text/plain; charset=zlib"}, b"\xff{"),
+        ({"content-type": "text/plain; charset=hex"}, b"zz"),
+        ({"content-type": "text/plain; charset=\u0130"}, b"zz"),
+        ({"retry-after": "9" * 400}, b""),
+    ],
+)
+async def test_an_answer_in_a_strange_encoding_loses_no_page(headers: dict[str, str], content: bytes) -> None:
+    """An unforeseen error counts as final: nobody would ever hear of the incident."""
+    raw = [(name.encode(), value.encode("utf-8")) for name, value in headers.items()]
+    answer = httpx.Response(503, headers=raw, stream=httpx.ByteStream(content))
+    http = httpx.AsyncClient(transport=httpx.MockTransport(lambda request: answer))
+    with pytest.raises(Undelivered) as caught:
+        await delivery.post(http, "https://hooks.invalid/x", b"{}", "slack #x")
+    assert not caught.value.permanent
+    assert (caught.value.retry_after or 0) <= 60

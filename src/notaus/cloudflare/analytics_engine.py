@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import math
 import re
 from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 
+from notaus.body import as_json
 from notaus.cloudflare.client import Call, Client, account_path
 from notaus.errors import Busy, ReadFailed, Refused
 
@@ -69,10 +69,10 @@ def table(dataset: str) -> str:
 
 def _rows(body: bytes) -> list[Row]:
     try:
-        answer = json.loads(body)
+        answer = as_json(body)
         types = {column["name"]: str(column["type"]) for column in answer["meta"]}
         return [{name: _value(value, types.get(name, "")) for name, value in row.items()} for row in answer["data"]]
-    except (ValueError, KeyError, TypeError, AttributeError):
+    except (ValueError, KeyError, TypeError, AttributeError, OverflowError):
         raise Busy("Analytics Engine: the answer is not the JSON that was asked for") from None
 
 

@@ -7,7 +7,6 @@ later perhaps), Silent (it may have been done). Only safe calls are repeated her
 from __future__ import annotations
 
 import asyncio
-import json as jsonlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -19,9 +18,10 @@ from urllib.parse import quote
 import httpx
 from pydantic import BaseModel, SecretStr, ValidationError
 
+from notaus import body as bodies
 from notaus.clock import Clock
 from notaus.cloudflare.budget import Budget, Budgets, Family, Ledger
-from notaus.cloudflare.wire import Envelope, excerpt
+from notaus.cloudflare.wire import Envelope, brief, excerpt
 from notaus.errors import Busy, CallFailed, Refused, Silent
 
 CONNECT_SECONDS = 2.0
@@ -205,17 +205,14 @@ class Client:
         return status, response.headers, body
 
     async def _body(self, call: Call, response: httpx.Response) -> bytes:
-        chunks, size = [], 0
-        async for chunk in response.aiter_bytes():
-            size += len(chunk)
-            if size > self._body_bytes:
-                raise Silent(f"{call}: the answer is larger than {self._body_bytes} bytes", status=response.status_code)
-            chunks.append(chunk)
-        return b"".join(chunks)
+        body = await bodies.read(response, self._body_bytes)
+        if len(body) > self._body_bytes:
+            raise Silent(f"{call}: the answer is larger than {self._body_bytes} bytes", status=response.status_code)
+        return body
 
     def _request(self, call: Call, seconds: float) -> httpx.Request:
         token = self._lever_token if call.lever and self._lever_token is not None else self._token
-        headers = {"Authorization": f"Bearer {token.get_secret_value()}"}
+        headers = {"Authorization": f"Bearer {token.get_secret_value()}", "Accept-Encoding": bodies.ACCEPTED}
         if call.content_type is not None:
             headers["Content-Type"] = call.content_type
         return self._http.build_request(
@@ -271,6 +268,8 @@ def _secret(token: SecretStr | str) -> SecretStr:
 def _judged(call: Call, status: int, headers: httpx.Headers, body: bytes) -> Answer:
     """The answer, if it is a 2xx; else the error that it means."""
     if 200 <= status < 300:
+        if headers.get("content-type", "").casefold().startswith("text/html"):
+            raise Silent(f"{call}: answered {status} with a web page: {excerpt(body)}", status=status)
         return Answer(status, headers, body)
     reason = _reason(status, headers, body)
     code = _code(body)
@@ -284,7 +283,7 @@ def _judged(call: Call, status: int, headers: httpx.Headers, body: bytes) -> Ans
 
 
 def _refused(call: Call, status: int, envelope: Envelope) -> Refused:
-    reason = "; ".join(map(str, envelope.errors)) or "success is false, no reason given"
+    reason = brief("; ".join(map(str, envelope.errors))) or "success is false, no reason given"
     return Refused(f"{call}: {reason}", status=status, code=envelope.errors[0].code if envelope.errors else None)
 
 
@@ -298,17 +297,17 @@ def _envelope(body: bytes) -> Envelope | None:
 def _reason(status: int, headers: httpx.Headers, body: bytes) -> str:
     envelope = _envelope(body)
     if envelope is not None and envelope.errors:
-        said = "; ".join(map(str, envelope.errors))
+        said = brief("; ".join(map(str, envelope.errors)))
     else:
         said = _graphql_message(body) or excerpt(body) or "no reason given"
-    ray = f" [cf-ray {headers['cf-ray']}]" if "cf-ray" in headers else ""
+    ray = f" [cf-ray {brief(headers['cf-ray'])}]" if "cf-ray" in headers else ""
     return f"answered {status}: {said}{ray}"
 
 
 def _graphql_message(body: bytes) -> str | None:
     try:
-        errors = jsonlib.loads(body)["errors"]
-        return "; ".join(str(e["message"]) for e in errors)
+        errors = bodies.as_json(body)["errors"]
+        return brief("; ".join(str(e["message"]) for e in errors))
     except (ValueError, KeyError, TypeError):
         return None
 

@@ -51,7 +51,10 @@ class Deployments:
         key = (account, script, version)
         if key not in self._views:
             call = Call("GET", _path(account, script, "versions", version), permission=READ)
-            self._views[key] = shaped(VersionShape, (await self._client.envelope(call)).result, call)
+            shape = shaped(VersionShape, (await self._client.envelope(call)).result, call)
+            if shape.id != version:
+                raise Silent(f"{call}: the answer is about another version")
+            self._views[key] = shape
         return self._views[key]
 
     async def create(self, account: str, script: str, version: str, message: str, *, force: bool = False) -> str:

@@ -13,6 +13,7 @@ from typing import Any
 
 import httpx
 
+from notaus import body as bodies
 from notaus.errors import Silent
 
 BODY_BYTES = 1024 * 1024
@@ -78,10 +79,12 @@ class Edge:
         try:
             async with (
                 asyncio.timeout(within),
-                self.http.stream("GET", target, headers=dict(headers), timeout=within) as response,
+                self.http.stream(
+                    "GET", target, headers={"Accept-Encoding": bodies.ACCEPTED, **headers}, timeout=within
+                ) as response,
             ):
                 # An accepted handshake has no body: the stream behind it would never end.
-                body = b"" if response.status_code == 101 else await _body(response)
+                body = b"" if response.status_code == 101 else (await bodies.read(response, BODY_BYTES))[:BODY_BYTES]
                 return EdgeAnswer(response.status_code, response.headers, body, (loop.time() - started) * self.speed)
         except (TimeoutError, httpx.TimeoutException):
             raise Silent(f"no answer from {url} within {within:g} s") from None
@@ -89,21 +92,12 @@ class Edge:
             raise Silent(f"no answer from {url}: {type(error).__name__}") from None
 
 
-async def _body(response: httpx.Response) -> bytes:
-    body = b""
-    async for chunk in response.aiter_bytes():
-        body += chunk
-        if len(body) > BODY_BYTES:
-            return body[:BODY_BYTES]
-    return body
-
-
 def mismatches(body: bytes, expected: Mapping[str, object]) -> list[str]:
     """How the JSON `body` differs from `expected` (dotted path to value), one sentence each; none where it does not."""
     if not expected:
         return []
     try:
-        document = json.loads(body)
+        document = bodies.as_json(body)
     except ValueError:
         return ["the body is not JSON"]
     found = {path: at_path(document, path) for path in expected}

@@ -14,8 +14,10 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
+from notaus.body import as_json
 from notaus.cloudflare.budget import Family
 from notaus.cloudflare.client import Call, Client
+from notaus.cloudflare.wire import brief
 from notaus.errors import Busy, CallFailed, NotausError, ReadFailed, Refused
 from notaus.together import Asked, Together, chunks
 
@@ -292,7 +294,7 @@ def _literal(value: object) -> str:
 
 def _unpacked(scope: Scope, body: bytes, count: int, permission: str) -> list[Rows]:
     try:
-        answer = json.loads(body)
+        answer = as_json(body)
     except ValueError:
         raise Busy(f"analytics of {scope}: the answer is not JSON") from None
     if not isinstance(answer, dict):
@@ -317,10 +319,9 @@ def _rows(found: Any) -> Rows:
 def _failure(scope: Scope, errors: Any, permission: str) -> CallFailed | ReadFailed:
     """What errors beside HTTP 200 mean: back off, a permission that is missing, or a mistake for good."""
     entries = [e for e in errors if isinstance(e, dict)] if isinstance(errors, list) else []
-    said = "; ".join(str(e.get("message", "")) for e in entries) or str(errors)[:200]
-    codes = {str((e.get("extensions") or {}).get("code", "")) for e in entries} | {
-        str(e.get("code", "")) for e in entries
-    }
+    said = brief("; ".join(str(e.get("message", "")) for e in entries) or str(errors))
+    extensions = [e.get("extensions") for e in entries]
+    codes = {str(e.get("code", "")) for e in (*entries, *extensions) if isinstance(e, dict)}
     low = said.lower()
     if codes & {"budget", "quota"} or any(words in low for words in BACK_OFF):
         return Busy(f"analytics of {scope}: {said}")

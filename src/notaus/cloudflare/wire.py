@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import re
-from datetime import datetime
 from typing import Annotated, Any
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field
 
 from notaus.core.world import Deployment, Version
 
@@ -63,15 +62,15 @@ class VersionShare(Shape):
     """One version of a deployment and its percentage of the traffic."""
 
     version_id: str
-    percentage: float
+    percentage: Annotated[float, Field(ge=0, le=100, allow_inf_nan=False)]
 
 
 class DeploymentShape(Shape):
     """An entry of `GET …/deployments`."""
 
     id: str
-    created_on: datetime
-    versions: list[VersionShare]
+    created_on: AwareDatetime
+    versions: Annotated[list[VersionShare], Field(min_length=1)]
     annotations: Annotations | None = None
 
     def deployment(self) -> Deployment:
@@ -85,7 +84,7 @@ class DeploymentList(Shape):
 
 
 class VersionMetadata(Shape):
-    created_on: datetime
+    created_on: AwareDatetime
 
 
 class Binding(Shape):
@@ -136,10 +135,14 @@ class TokenState(Shape):
 
     id: str = ""
     status: str = ""
-    expires_on: datetime | None = None
+    expires_on: AwareDatetime | None = None
+
+
+def brief(text: str, limit: int = 500) -> str:
+    """`text` on one line, as long as a person reads."""
+    return " ".join(text[: limit * 4].split())[:limit]
 
 
 def excerpt(body: bytes, limit: int = 200) -> str:
     """The beginning of a body that is no JSON, on one line, tags left out."""
-    text = re.sub(r"<[^>]*>", " ", body[: limit * 8].decode("utf-8", "replace"))
-    return " ".join(text.split())[:limit]
+    return brief(re.sub(r"<[^>]*>", " ", body[: limit * 8].decode("utf-8", "replace")), limit)

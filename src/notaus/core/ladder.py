@@ -9,6 +9,8 @@ Scalar = bool | int | float | str
 Fields = Mapping[str, Scalar]
 Place = tuple[float, ...]
 """How safe a state is: compared field by field, the greater the safer."""
+MOST = 2**53
+"""Beyond it numbers are no longer exact for those who read the key."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,6 +110,8 @@ class Ladder:
         if isinstance(values[0], str):
             return float(values.index(value)) if isinstance(value, str) and value in values else None
         if isinstance(value, bool) is not isinstance(values[0], bool) or not isinstance(value, (bool, int, float)):
+            return None
+        if not -MOST <= value <= MOST:  # also what is no number at all
             return None
         return float(value) if float(values[-1]) >= float(values[0]) else -float(value)
 

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
+from notaus.body import as_json
 from notaus.cloudflare.client import Client
 from notaus.cloudflare.kv import Kv
 from notaus.core.ladder import KvLever, Ladder, Rung
@@ -60,7 +61,7 @@ def understood(stored: bytes | None, key: str) -> Found:
     if stored is None:
         return Found(None, f"the key {key!r} does not exist", missing=True)
     try:
-        value = json.loads(stored)
+        value = as_json(stored)
     except ValueError:
         return Found(None, f"the key {key!r} holds no JSON")
     if not isinstance(value, dict):

@@ -7,12 +7,16 @@ from collections.abc import Mapping
 
 import httpx
 
+from notaus import body as bodies
 from notaus import log
 from notaus.errors import Undelivered
 from notaus.notify.text import cut
 
 DEADLINE_SECONDS = 5.0
 EXCERPT_CHARACTERS = 200
+EXCERPT_BYTES = 4096
+LONGEST_PAUSE_SECONDS = 60.0
+"""A page must not wait for as long as some broken receiver says."""
 AGAIN = frozenset({408, 429})
 """The 4xx that mean "later", not "no"."""
 
@@ -25,10 +29,12 @@ async def post(
     Raises Undelivered: permanent after a 4xx other than 408 and 429, else worth another try (after `retry_after`
     seconds where the other side said so).
     """
-    sent = {"content-type": "application/json; charset=utf-8", **(headers or {})}
+    sent = {"content-type": "application/json; charset=utf-8", "accept-encoding": bodies.ACCEPTED, **(headers or {})}
     try:
         async with asyncio.timeout(DEADLINE_SECONDS):
-            response = await http.post(url, content=body, headers=sent, timeout=DEADLINE_SECONDS)
+            async with http.stream("POST", url, content=body, headers=sent, timeout=DEADLINE_SECONDS) as response:
+                if not response.is_success:
+                    raise _undelivered(response, await _said(response), to)
     except (TimeoutError, httpx.TimeoutException):
         raise Undelivered(f"{to}: no answer within {DEADLINE_SECONDS:g} s") from None
     except (httpx.InvalidURL, httpx.UnsupportedProtocol):
@@ -37,13 +43,19 @@ async def post(
         ) from None
     except httpx.HTTPError as error:
         raise Undelivered(f"{to}: not reachable ({type(error).__name__})") from None
-    if not response.is_success:
-        raise _undelivered(response, to)
 
 
-def _undelivered(response: httpx.Response, to: str) -> Undelivered:
+async def _said(response: httpx.Response) -> str:
+    """The beginning of what a receiver answered, as far as it can be read."""
+    try:
+        answer = await bodies.read(response, EXCERPT_BYTES)
+    except httpx.DecodingError:
+        return ""
+    return cut(" ".join(log.scrub(answer.decode("utf-8", "replace")).split()), EXCERPT_CHARACTERS)
+
+
+def _undelivered(response: httpx.Response, said: str, to: str) -> Undelivered:
     status = response.status_code
-    said = cut(" ".join(log.scrub(response.text).split()), EXCERPT_CHARACTERS)
     return Undelivered(
         f"{to}: answered {status}" + (f" ({said})" if said else ""),
         permanent=400 <= status < 500 and status not in AGAIN,
@@ -54,4 +66,4 @@ def _undelivered(response: httpx.Response, to: str) -> Undelivered:
 def _retry_after(value: str) -> float | None:
     """Seconds; the date form of the header is left aside, as none of the channels sends it."""
     seconds = value.strip()
-    return float(seconds) if seconds.isascii() and seconds.isdigit() else None
+    return min(float(seconds), LONGEST_PAUSE_SECONDS) if seconds.isascii() and seconds.isdigit() else None

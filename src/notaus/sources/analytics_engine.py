@@ -16,17 +16,19 @@ from fractions import Fraction
 
 from notaus.cloudflare.analytics_engine import MAX_ROWS, Row, datetime_literal, string_literal, table
 from notaus.config.sources import AnalyticsEngine, Entry
-from notaus.core.sample import Readings, Sample, exact, rate
+from notaus.core.sample import Readings, Sample
 from notaus.errors import NotausError, ReadFailed
 from notaus.sources.context import Context
 from notaus.sources.measure import (
     count,
     measure_of,
+    number,
     percentile,
     percentiles,
     phases,
     prefix_of,
     quantile,
+    rate,
     share_below,
     stretches,
 )
@@ -177,26 +179,31 @@ class _Windows:
 
     def _share(self, at: int, slot: int, row: Row | None) -> Sample:
         rows = [self.groups[slot, name] for name in self.source.cohorts if (slot, name) in self.groups]
-        whole = sum((exact(r["requests"]) for r in rows), Fraction(0))
-        seen = sum(int(r["seen"]) for r in rows)
-        return rate(at, exact(row["requests"]) if row else 0, whole, _effective(seen, whole))
+        whole = sum((number(r["requests"]) for r in rows), Fraction(0))
+        seen = sum(int(number(r["seen"])) for r in rows)
+        return rate(at, number(row["requests"]) if row else 0, whole, _effective(seen, whole))
 
 
 def _of_row(source: AnalyticsEngine, row: Row, measure: str, at: int) -> Sample:
-    requests, seen = exact(row["requests"]), int(row["seen"])
+    requests, seen = number(row["requests"]), int(number(row["seen"]))
     effective = _effective(seen, requests)
     if measure == "requests":
         return count(at, requests, requests)
     if measure == "errors":
-        return count(at, row["errors"], requests)
+        return count(at, number(row["errors"]), requests)
     if measure == "error_rate":
-        return rate(at, row["errors"], requests, effective)
+        return rate(at, number(row["errors"]), requests, effective)
     rank = percentile(measure)
     if rank is not None:
-        return quantile(at, row[f"p{rank}"], requests, effective)
-    number = list(source.ratios).index(measure)
-    among = exact(row[f"among_{number}"])
-    return rate(at, row[f"of_{number}"], among, _effective(int(row[f"seen_{number}"]), among))
+        return quantile(at, _latency(row[f"p{rank}"]), requests, effective)
+    place = list(source.ratios).index(measure)
+    among = number(row[f"among_{place}"])
+    return rate(at, number(row[f"of_{place}"]), among, _effective(int(number(row[f"seen_{place}"])), among))
+
+
+def _latency(milliseconds: object) -> Fraction | None:
+    """None where nothing was measured."""
+    return None if milliseconds is None else number(milliseconds)
 
 
 def sql(entries: Sequence[Entry], after: int, until: int) -> str:
@@ -247,12 +254,12 @@ def _measures(entries: Sequence[Entry], source: AnalyticsEngine) -> list[str]:
         columns.append(
             f"quantileExactWeighted({float(share_below(rank)):g})({source.latency}, _sample_interval) AS p{rank}"
         )
-    for number, (name, ratio) in enumerate(source.ratios.items()):
+    for place, (name, ratio) in enumerate(source.ratios.items()):
         if name in wanted:
             among = f"({ratio.among})" if ratio.among else "(1 = 1)"
-            columns.append(f"sumIf(_sample_interval, ({ratio.of}) AND {among}) AS of_{number}")
-            columns.append(f"sumIf(_sample_interval, {among}) AS among_{number}")
-            columns.append(f"countIf({among}) AS seen_{number}")
+            columns.append(f"sumIf(_sample_interval, ({ratio.of}) AND {among}) AS of_{place}")
+            columns.append(f"sumIf(_sample_interval, {among}) AS among_{place}")
+            columns.append(f"countIf({among}) AS seen_{place}")
     return columns
 
 

@@ -40,15 +40,21 @@ class Context:
     async def gathered(self, entry: Entry, questions: Iterable[Coroutine[Any, Any, Readings]]) -> Readings:
         """The readings of all `questions`, asked at once. Raises ReadFailed where every one of them failed."""
         answers = await asyncio.gather(*questions, return_exceptions=True)
-        failures = [a for a in answers if isinstance(a, BaseException)]
-        for failure in failures:
-            if not isinstance(failure, NotausError):
-                raise failure
+        failures = [_understood(a) for a in answers if isinstance(a, BaseException)]
         if failures and len(failures) == len(answers):
             raise ReadFailed(f"{entry.name}: {failures[0]}")
         for failure in failures:
             self.on_problem(entry, str(failure))
         return _joined([a for a in answers if not isinstance(a, BaseException)])
+
+
+def _understood(failure: BaseException) -> NotausError:
+    """What an answer of another shape does to the code that reads it, as what it is; raises anything else."""
+    if isinstance(failure, NotausError):
+        return failure
+    if isinstance(failure, (LookupError, TypeError, ValueError, AttributeError, ArithmeticError)):
+        return ReadFailed(f"the answer is not shaped as expected ({type(failure).__name__}: {str(failure)[:100]})")
+    raise failure
 
 
 def _joined(parts: Iterable[Readings]) -> Readings:

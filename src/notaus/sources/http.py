@@ -12,11 +12,11 @@ from typing import Any
 
 from notaus.cloudflare.graphql import Rows, Scope
 from notaus.config.sources import Entry, Http
-from notaus.core.sample import Readings, Sample, exact, rate
+from notaus.core.sample import Readings, Sample
 from notaus.errors import ReadFailed
 from notaus.sources.context import Context
 from notaus.sources.graphql import Dataset, alive_until, rows_by_time
-from notaus.sources.measure import count, measure_of, percentile, percentiles, quantile, rows_seen
+from notaus.sources.measure import count, measure_of, number, percentile, percentiles, quantile, rate, rows_seen_of_all
 
 COUNTS = ("requests", "errors")
 MEASURES = (*COUNTS, "error_rate", "error_5xx_rate")
@@ -79,11 +79,11 @@ def _timed(measure: str, at: int, rows: Rows) -> Sample:
     if not rows:
         return Sample(at, among=Fraction(0))
     value = rows[0]["quantiles"][f"{LATENCY}P{percentile(measure)}"]
-    return quantile(at, value, exact(rows[0]["count"]), _effective(rows))
+    return quantile(at, None if value is None else number(value), number(rows[0]["count"]), _effective(rows))
 
 
 def _total(rows: Rows, counts: Callable[[dict[str, Any]], bool]) -> Fraction:
-    return sum((exact(row["count"]) for row in rows if counts(row)), Fraction(0))
+    return sum((number(row["count"]) for row in rows if counts(row)), Fraction(0))
 
 
 def _within(status: int, ranges: Sequence[tuple[int, int]]) -> bool:
@@ -92,10 +92,8 @@ def _within(status: int, ranges: Sequence[tuple[int, int]]) -> bool:
 
 def _effective(rows: Rows) -> int | None:
     """The rows seen where Cloudflare sampled; None where it saw every request."""
-    seen = [rows_seen(row["count"], (row.get("avg") or {}).get("sampleInterval")) for row in rows]
-    if all(number is None for number in seen):
-        return None
-    return sum(row["count"] if n is None else n for n, row in zip(seen, rows, strict=True))
+    intervals = [(row.get("avg") or {}).get("sampleInterval") for row in rows]
+    return rows_seen_of_all([number(row["count"]) for row in rows], intervals)
 
 
 def _check(entry: Entry) -> None:

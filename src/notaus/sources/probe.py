@@ -12,10 +12,10 @@ from fractions import Fraction
 
 from notaus.cloudflare.edge import EdgeAnswer, mismatches
 from notaus.config.sources import Entry, Probe
-from notaus.core.sample import Readings, Sample, exact, rate
+from notaus.core.sample import Readings, Sample, exact
 from notaus.errors import CallFailed, ReadFailed
 from notaus.sources.context import Context
-from notaus.sources.measure import count, measure_of, percentile, quantile, share_below
+from notaus.sources.measure import count, measure_of, percentile, quantile, rate, share_below
 
 MEASURES = ("failed", "failure_rate")
 CONTROL_SECONDS = 5.0

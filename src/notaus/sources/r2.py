@@ -10,11 +10,11 @@ from typing import Any
 
 from notaus.cloudflare.graphql import Rows, Scope
 from notaus.config.sources import R2, Entry
-from notaus.core.sample import Readings, Sample, exact, rate
+from notaus.core.sample import Readings, Sample
 from notaus.errors import ReadFailed
 from notaus.sources.context import Context
 from notaus.sources.graphql import Dataset, alive_until, rows_by_time
-from notaus.sources.measure import count, measure_of
+from notaus.sources.measure import count, measure_of, number, rate
 
 COUNTS = ("operations", "failures")
 MEASURES = (*COUNTS, "failure_rate")
@@ -64,7 +64,7 @@ def _failed(row: dict[str, Any]) -> bool:
 
 
 def _total(rows: Rows, counts: Callable[[dict[str, Any]], bool]) -> Fraction:
-    return sum((exact(row["sum"]["requests"]) for row in rows if counts(row)), Fraction(0))
+    return sum((number(row["sum"]["requests"]) for row in rows if counts(row)), Fraction(0))
 
 
 def _dataset(entry: Entry) -> Dataset:

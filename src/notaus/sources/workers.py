@@ -12,11 +12,21 @@ from typing import Any
 
 from notaus.cloudflare.graphql import Scope
 from notaus.config.sources import Entry, Workers
-from notaus.core.sample import Readings, Sample, exact, rate
+from notaus.core.sample import Readings, Sample
 from notaus.errors import ReadFailed
 from notaus.sources.context import Context
 from notaus.sources.graphql import Dataset, alive_until, rows_by_time
-from notaus.sources.measure import count, measure_of, percentile, percentiles, prefix_of, quantile, rows_seen
+from notaus.sources.measure import (
+    count,
+    measure_of,
+    number,
+    percentile,
+    percentiles,
+    prefix_of,
+    quantile,
+    rate,
+    rows_seen_of_all,
+)
 
 COUNTS = ("requests", "errors")
 PERCENTILES = (25, 50, 75, 90, 95, 99, 999)
@@ -69,8 +79,8 @@ def _sample(source: Workers, signal: str, at: int, entry: Entry, rows: Sequence[
     if not own:
         known = measure in COUNTS and (alive or bool(rows))
         return count(at, 0, 0) if known else Sample(at, among=Fraction(0))
-    requests = sum((exact(row["sum"]["requests"]) for row in own), Fraction(0))
-    errors = sum((exact(row["sum"]["errors"]) for row in own), Fraction(0))
+    requests = sum((number(row["sum"]["requests"]) for row in own), Fraction(0))
+    errors = sum((number(row["sum"]["errors"]) for row in own), Fraction(0))
     effective = _effective(own)
     if measure == "requests":
         return count(at, requests, requests)
@@ -84,14 +94,13 @@ def _sample(source: Workers, signal: str, at: int, entry: Entry, rows: Sequence[
     if len(own) > 1:
         return Sample(at, among=requests)  # quantiles of several versions cannot be joined
     microseconds = own[0]["quantiles"][f"{source.latency}P{rank}"]
-    return quantile(at, exact(microseconds) / 1000, requests, effective)
+    return quantile(at, number(microseconds) / 1000, requests, effective)
 
 
 def _effective(rows: Sequence[dict[str, Any]]) -> int | None:
-    seen = [rows_seen(row["sum"]["requests"], (row.get("avg") or {}).get("sampleInterval")) for row in rows]
-    if all(number is None for number in seen):
-        return None
-    return sum(row["sum"]["requests"] if n is None else n for n, row in zip(seen, rows, strict=True))
+    requests = [number(row["sum"]["requests"]) for row in rows]
+    intervals = [(row.get("avg") or {}).get("sampleInterval") for row in rows]
+    return rows_seen_of_all(requests, intervals)
 
 
 def _source(entry: Entry) -> Workers:
