@@ -222,3 +222,33 @@ def test_a_secret_too_short_to_be_one_does_not_spoil_the_log() -> None:
     for secret in ("", " ", "a", None):
         log.redact(secret)
     assert log.scrub("a plain line") == "a plain line"
+
+
+@pytest.mark.parametrize(
+    ("address", "hidden", "shown"),
+    [
+        (
+            "postgresql://notaus:p%40ssword@db.example/pix?sslmode=require",
+            ["p%40ssword", "p@ssword"],
+            ["require", "pix"],
+        ),
+        ("https://x.example/hook?token=t0ken&to=ops", ["t0ken"], ["https://x.example/hook", "ops"]),
+        ("https://[broken", [], ["https://[broken"]),
+    ],
+)
+def test_of_an_address_its_password_and_its_tokens_are_secret(
+    address: str, hidden: list[str], shown: list[str]
+) -> None:
+    """A library names a password alone, or an address without it; where the journal lies is no secret."""
+    log.redact_address(address, whole=False)
+    for each in hidden:
+        assert each not in log.scrub(f"refused: {each}")
+    for each in shown:
+        assert log.scrub(f"at {each} now") == f"at {each} now"
+
+
+def test_of_a_secret_address_everything_long_is_secret() -> None:
+    """An error may name the path alone, or one part of it."""
+    log.redact_address("https://x.example/hook/0123456789abcdefgh", whole=True)
+    assert "0123456789abcdefgh" not in log.scrub("no such hook: 0123456789abcdefgh")
+    assert "hook/0123" not in log.scrub("404 /hook/0123456789abcdefgh")

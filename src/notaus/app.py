@@ -570,7 +570,8 @@ def _resting(configuration: Configuration, service: Service) -> frozenset[str]:
 
 
 def _text(configuration: Configuration) -> str:
-    return "\n".join(f"# {file}\n{text}" for file, text in configuration.texts.items())
+    """The files as they stand; a secret that stands in one stays there."""
+    return logs.scrub("\n".join(f"# {file}\n{text}" for file, text in configuration.texts.items()))
 
 
 def web_token(settings: Settings) -> str:
@@ -608,12 +609,3 @@ def open_journal(settings: Settings) -> Journal:
     except OSError as error:
         raise JournalFailed(f"the directory {directory} of the journal cannot be made: {error.strerror}") from None
     return Journal.open(settings.store_url)
-
-
-def keep_secrets(settings: Settings) -> None:
-    """Tell the log which values must never appear."""
-    logs.redact(settings.cloudflare.token.get_secret_value())
-    if settings.cloudflare.lever_token is not None:
-        logs.redact(settings.cloudflare.lever_token.get_secret_value())
-    if "@" in settings.store:
-        logs.redact(settings.store.rpartition("@")[0].rpartition(":")[2])

@@ -15,9 +15,14 @@ NotausError
 
 from __future__ import annotations
 
+from notaus.log import scrub
+
 
 class NotausError(Exception):
-    """The root of every error that notaus raises on purpose."""
+    """The root of every error that notaus raises on purpose. Its text holds no secret: it travels far."""
+
+    def __init__(self, message: str = "") -> None:
+        super().__init__(scrub(message))
 
 
 class ConfigurationError(NotausError):

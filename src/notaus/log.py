@@ -7,6 +7,7 @@ like a token of the services we speak to is masked even if nobody registered it.
 
 from __future__ import annotations
 
+import base64
 import dataclasses
 import json
 import logging
@@ -15,7 +16,7 @@ import sys
 from collections.abc import Mapping
 from types import TracebackType
 from typing import Any, Literal, TextIO
-from urllib.parse import quote
+from urllib.parse import parse_qsl, quote, unquote, urlsplit
 
 import structlog
 from structlog.typing import EventDict, Processor, WrappedLogger
@@ -25,6 +26,9 @@ Form = Literal["json", "terminal"]
 MASK = "[redacted]"
 SHORTEST_SECRET = 4
 """Shorter ones are part of ordinary words: masking them would make every line unreadable."""
+
+SURELY_SECRET = 16
+"""Characters from which on a part of an address is more likely a token than a word."""
 
 QUIET = ("alembic", "apscheduler", "asyncio", "httpcore", "httpx", "sqlalchemy", "uvicorn", "websockets")
 """Libraries of which only warnings are wanted; some write headers and addresses at lower levels."""
@@ -56,9 +60,25 @@ def redact(secret: str | None) -> None:
     _pattern = re.compile("|".join(re.escape(each) for each in longest_first))
 
 
+def redact_address(address: str, *, whole: bool) -> None:
+    """The secrets in a URL: its password and what its query says; with `whole` the address itself, and its path."""
+    try:
+        parts = urlsplit(address)
+        secrets = [parts.password, unquote(parts.password or "")]
+    except ValueError:
+        parts, secrets = urlsplit(""), []
+    secrets += [v for name, v in parse_qsl(parts.query) if names_secret(name) or len(v) >= SURELY_SECRET]
+    if whole:
+        secrets += [address, *(part for part in (parts.path, *parts.path.split("/")) if len(part) >= SURELY_SECRET)]
+    for secret in secrets:
+        redact(secret)
+
+
 def _spellings(secret: str) -> set[str]:
-    """A secret as text, as a Python or JSON literal, and in a URL."""
-    return {secret, repr(secret)[1:-1], json.dumps(secret)[1:-1], quote(secret, safe=""), quote(secret)}
+    """A secret as text, as a Python or JSON literal, in a URL, and in base64 wherever it begins there."""
+    plain = {secret, repr(secret)[1:-1], json.dumps(secret)[1:-1], quote(secret, safe=""), quote(secret)}
+    packed = {base64.b64encode(b" " * shift + secret.encode()).decode()[4:-4] for shift in range(3)}
+    return plain | {each for each in packed if len(each) >= SURELY_SECRET // 2}
 
 
 def scrub(text: str) -> str:

@@ -17,6 +17,7 @@ from notaus import body
 from notaus.app import Outside
 from notaus.backtest.virtual_time import run
 from notaus.clock import SystemClock
+from notaus.cloudflare.budget import Ledger
 from notaus.cloudflare.tokens import verify
 from notaus.core.effect import Deploy, LeverResult, Outcome, PullLever, RunChecks, WriteKv
 from notaus.errors import NotausError
@@ -70,7 +71,7 @@ class Desk:
     def outside(self) -> Outside:
         loop = asyncio.get_running_loop()
         clock = SystemClock(wall=lambda: START + loop.time(), monotonic=loop.time)
-        return Outside(self.configuration, clock, Metrics(), self.http)
+        return Outside(self.configuration, clock, Metrics(), self.http, Ledger())
 
     def questions(self) -> dict[str, Question]:
         """By name; each call builds the adapters anew, so that nothing is remembered from one to the next."""
@@ -199,7 +200,7 @@ def test_a_put_whose_answer_is_garbage_is_read_back(kind: str, stored: bool) -> 
 
         configuration = configured(box)
         clock = SystemClock(wall=lambda: START + loop.time(), monotonic=loop.time)
-        outside = Outside(configuration, clock, Metrics(), httpx.AsyncClient(transport=Wire(), timeout=10.0))
+        outside = Outside(configuration, clock, Metrics(), httpx.AsyncClient(transport=Wire(), timeout=10.0), Ledger())
         pull = PullLever("pix-immo/1-pull", "pix-immo", WriteKv("emergency"), START)
         result = await outside.levers[box.account.id].pull(configuration.service("pix-immo"), pull)
         key = json.loads(box.kv.read(box.kv_namespace, "config"))
@@ -251,6 +252,6 @@ async def test_a_web_page_is_no_answer_of_the_api() -> None:
     transport = httpx.MockTransport(lambda r: httpx.Response(200, html="<h1>Welcome</h1>"))
     clock = SystemClock(wall=lambda: START, monotonic=loop.time)
     configuration = configured(box)
-    outside = Outside(configuration, clock, Metrics(), httpx.AsyncClient(transport=transport))
+    outside = Outside(configuration, clock, Metrics(), httpx.AsyncClient(transport=transport), Ledger())
     with pytest.raises(NotausError, match="with a web page: Welcome"):
         await outside.worlds[box.account.id].read(configuration.service("pix-immo"))

@@ -6,7 +6,7 @@ import asyncio
 import random
 import sys
 from collections.abc import Coroutine
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import httpx
@@ -84,7 +84,8 @@ class House:
     async def stop_is_pulled(self) -> None:
         """A real breach after all that still acts."""
         began = self.loop.time()
-        self.box.pix_immo.cohorts["native"].error_rate = 0.4
+        users = self.box.pix_immo.cohorts
+        users["native"] = replace(users["native"], error_rate=0.4)
         while not self.acted:
             assert self.loop.time() < began + SOON, self.told
             await asyncio.sleep(15)

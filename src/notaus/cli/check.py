@@ -24,11 +24,9 @@ def command(
     """
     from notaus import config as files
     from notaus import log
-    from notaus.app import keep_secrets
     from notaus.cli.inspection import Inspection
 
     configuration = files.load(config)
-    keep_secrets(configuration.settings)
     log.configure("terminal", "error")
     findings = asyncio.run(Inspection.of(configuration, page=page))
     ready = all(finding.answer != "no" for finding in findings)

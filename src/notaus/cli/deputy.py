@@ -37,11 +37,10 @@ class Deputy:
     async def in_office(cls, directory: Path, service: str) -> AsyncIterator[Deputy]:
         """Take the lease and look around. Raises ConfigurationError, and NotausError where the lease is held."""
         from notaus import config, log
-        from notaus.app import App, keep_secrets, open_journal
+        from notaus.app import App, open_journal
         from notaus.cli.remote import address
 
         configuration = config.load(directory)
-        keep_secrets(configuration.settings)
         log.configure("terminal", "error")
         alone = _alone(configuration, service)
         where = address(configuration.settings)

@@ -27,10 +27,8 @@ def command(config: Config = DEFAULT_CONFIG, json_: Json = False) -> None:
     """
     from notaus import config as files
     from notaus import log
-    from notaus.app import keep_secrets
 
     configuration = files.load(config)
-    keep_secrets(configuration.settings)
     log.configure(_format(configuration.settings), str(configuration.settings.log.level))
     asyncio.run(Run(config, configuration, json_).serve())
 
@@ -86,13 +84,11 @@ class Run:
     async def _reload(self, app: App) -> None:
         """Take the files as they are now; anything wrong with them leaves the old configuration in force."""
         from notaus import config as files
-        from notaus.app import keep_secrets
         from notaus.errors import NotausError
 
         async with self.reloading:
             try:
                 new = files.load(self.directory)
-                keep_secrets(new.settings)
                 await app.reload(new)
             except NotausError as error:
                 for problem in problems(error):

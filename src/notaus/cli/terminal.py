@@ -48,9 +48,7 @@ def emit_line(document: Any) -> None:
 
 def complain(error: Exception) -> None:
     """Say what is wrong: on standard error for people, and as JSON where the answer was to be JSON."""
-    from notaus import log
-
-    said = [log.scrub(line) for line in problems(error)]
+    said = problems(error)
     if "--json" in sys.argv[1:]:
         emit({"error": said[0] if len(said) == 1 else f"{len(said)} problems", "problems": said})
     for line in said:
@@ -58,9 +56,11 @@ def complain(error: Exception) -> None:
 
 
 def problems(error: Exception) -> list[str]:
-    """Every problem of an error, one text each."""
+    """Every problem of an error, one text each, without secrets."""
+    from notaus.log import scrub
+
     found = getattr(error, "problems", None)
-    return [str(each) for each in found] if found else [str(error) or type(error).__name__]
+    return [scrub(str(each)) for each in found] if found else [scrub(str(error)) or type(error).__name__]
 
 
 def table(*columns: str, title: str | None = None) -> Table:

@@ -8,6 +8,7 @@ from typing import Annotated, Any
 from pydantic import AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field
 
 from notaus.core.world import Deployment, Version
+from notaus.log import scrub
 
 
 class Shape(BaseModel):
@@ -139,10 +140,10 @@ class TokenState(Shape):
 
 
 def brief(text: str, limit: int = 500) -> str:
-    """`text` on one line, as long as a person reads."""
-    return " ".join(text[: limit * 4].split())[:limit]
+    """`text` on one line, as long as a person reads; half a secret would be one still."""
+    return " ".join(scrub(text).split())[:limit]
 
 
 def excerpt(body: bytes, limit: int = 200) -> str:
     """The beginning of a body that is no JSON, on one line, tags left out."""
-    return brief(re.sub(r"<[^>]*>", " ", body[: limit * 8].decode("utf-8", "replace")), limit)
+    return brief(re.sub(r"<[^>]*>", " ", body[: limit * 80].decode("utf-8", "replace")), limit)

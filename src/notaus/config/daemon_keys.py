@@ -30,6 +30,7 @@ STORE = Key(
     "The journal: a SQLite file, or a database URL.",
     "var/notaus.sqlite",
     secret=True,
+    in_part=True,
 )
 ADDRESS = Key("address", k.Text("an address"), "The address the web server listens on.", "127.0.0.1")
 PORT = Key("port", k.Integer(0, 65535), "Its port; 0 takes a free one.", "9464")

@@ -215,7 +215,12 @@ PROBE = _source(
 )
 QUERY = Key("query", k.Text("a query"), "The query; its one value is the signal.", required=True)
 URL = Key(
-    "url", k.Text("a URL", r"^[a-zA-Z][\w+.-]*://\S", "write scheme://…"), "Where to ask.", required=True, secret=True
+    "url",
+    k.Text("a URL", r"^[a-zA-Z][\w+.-]*://\S", "write scheme://…"),
+    "Where to ask.",
+    required=True,
+    secret=True,
+    in_part=True,
 )
 SQL = _source(
     "sql", "Any Analytics Engine SQL that gives a time and a value. The entry's name is the signal.", QUERY, UNIT

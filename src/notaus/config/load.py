@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from notaus.config.daemon_keys import DAEMON
@@ -37,7 +37,7 @@ class Configuration:
     warnings: tuple[Problem, ...]
     resting: frozenset[tuple[str, str]]
     """(service, rule) of the rules that rest because a source is not available yet."""
-    texts: Mapping[str, str]
+    texts: Mapping[str, str] = field(repr=False)
     """File to its text, as it stands there: `${X}` is not filled in."""
     hash: str
     """Of the texts and of what they mean; equal for equal configurations."""

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
 
+from notaus import log
 from notaus.config.document import Node, Scalar, Table
 from notaus.config.kinds import Kind, Schema, described, is_unset
 from notaus.config.problems import Misread, Report, Where, near_miss
@@ -26,6 +27,9 @@ class Key(Generic[T]):
     """Where the default is no constant: how it comes about."""
     required: bool = False
     secret: bool = False
+    """Never shown, and from the moment it is read kept out of every log and error."""
+    in_part: bool = False
+    """Of a secret address: only its password and what its query says."""
 
     @property
     def builtin(self) -> T:
@@ -106,13 +110,31 @@ def read_keys(keys: Keys, node: Node, report: Report) -> Values:
             report.problem(written.where, f"unknown key `{name}`", unknown[-1])
             continue
         places[name] = value.where if value.where.line else written.where
+        if key.secret:
+            _keep_secret(key, value)
         try:
             found[name] = key.kind.read(value, report)
         except Misread as error:
             if key.required or not is_unset(value):  # a placeholder where the form matters: as if left out
-                report.misread(places[name], error)
+                report.misread(places[name], _untold(error, value) if key.secret else error)
     _report_missing(keys, Values(node.where, found, places), " ".join(unknown), report)
     return Values(node.where, found, places)
+
+
+def _keep_secret(key: Key[Any], value: Node) -> None:
+    """Before anything can be said about it."""
+    text = str(value.value) if isinstance(value, Scalar) and not value.unset else ""
+    log.redact_address(text, whole=not key.in_part)
+    if not key.in_part:
+        log.redact(text)
+
+
+def _untold(error: Misread, value: Node) -> Misread:
+    """The same without what stands there."""
+    written = value.written if isinstance(value, Scalar) else ""
+    if written not in error.wrong + error.right or not written:
+        return error
+    return Misread(error.wrong.replace(written, "…"), error.right.replace(written, "…"), error.where)
 
 
 def _report_missing(keys: Keys, values: Values, misspelled: str, report: Report) -> None:

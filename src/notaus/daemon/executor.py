@@ -17,6 +17,7 @@ from notaus.core.verification import CheckResult
 from notaus.daemon.ports import Channel, Checker, LeverPuller
 from notaus.errors import Undelivered
 from notaus.journal import LeaseLost
+from notaus.log import scrub
 from notaus.metrics import Metrics
 
 SLOW_SECONDS = 10.0
@@ -104,7 +105,7 @@ class Executor:
             raise
         except Exception as error:  # a lever never raises; if one does, whether it acted is unknown
             log.exception("a lever failed in an unforeseen way", effect=effect.id)
-            result = LeverResult(Outcome.UNKNOWN, f"{type(error).__name__}: {error}")
+            result = LeverResult(Outcome.UNKNOWN, scrub(f"{type(error).__name__}: {error}"))
         finally:
             slow.cancel()
         kind = type(effect.action).__name__
@@ -149,7 +150,7 @@ class Executor:
                 results = await self.checks.check(service, effect)
             except Exception as error:
                 log.exception("the checks failed in an unforeseen way", effect=effect.id)
-                results = (CheckResult("checks", False, f"{type(error).__name__}: {error}"),)
+                results = (CheckResult("checks", False, scrub(f"{type(error).__name__}: {error}")),)
             passed = ChecksResult(results)
             if passed.passed or self.clock.now() + CHECK_EVERY > effect.deadline:
                 break
@@ -197,7 +198,7 @@ class Executor:
                 tries += 1
             except Exception as error:
                 log.exception("a channel failed in an unforeseen way", contact=str(effect.contact))
-                return f"{type(error).__name__}: {error}"
+                return scrub(f"{type(error).__name__}: {error}")
             else:
                 self.metrics.pages_total.labels(channel=channel, outcome="sent").inc()
                 return None

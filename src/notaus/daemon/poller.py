@@ -22,6 +22,7 @@ from notaus.core.world import World
 from notaus.daemon.engine import Guarded
 from notaus.daemon.ports import Reader, WorldReader
 from notaus.errors import CallFailed, NotausError, ReadFailed
+from notaus.log import scrub
 from notaus.metrics import Metrics
 
 FEWEST_TIMES = 16
@@ -172,7 +173,7 @@ class Poller:
             log.warning("read failed", service=service.name, source="world", reason=problems["world"])
         except Exception as error:
             log.exception("where a service stands could not be read, in an unforeseen way", service=service.name)
-            problems["world"] = f"{type(error).__name__}: {error}"
+            problems["world"] = scrub(f"{type(error).__name__}: {error}")
         return None
 
     async def _read(
@@ -198,7 +199,7 @@ class Poller:
             log.warning("read failed", service=entry.service, source=entry.name, reason=reason)
         except Exception as error:
             log.exception("a source failed in an unforeseen way", service=entry.service, source=entry.name)
-            problems.update(dict.fromkeys(entry.signals, f"{type(error).__name__}: {error}"))
+            problems.update(dict.fromkeys(entry.signals, scrub(f"{type(error).__name__}: {error}")))
         return {}
 
     def _shrink(self, entry: Entry, asked: int) -> None:

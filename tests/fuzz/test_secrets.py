@@ -1,0 +1,266 @@
+"""No secret anywhere: every setting that is one is planted, everybody echoes it, and all that comes out is searched."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import io
+import json
+import logging
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import httpx
+import pytest
+import structlog
+
+from notaus import config, log, web
+from notaus.app import App, open_journal, web_token
+from notaus.backtest.virtual_time import run
+from notaus.clock import SystemClock
+from notaus.config import daemon_keys, keys
+from notaus.config.table import Key, Keys
+from tests.daemon.processes import Process
+from tests.fuzz.house import CONFIG, START, a_box, environ
+from tests.test_app import Bells
+
+WORD = "Pl4nted/{}+s3cret"
+"""Told apart by name; with what URLs, JSON and base64 write differently."""
+PLANTED = {name: WORD.format(name) for name in ("token", "lever_token", "routing_key", "secret")}
+PATHS = {name: f"p4th-of-the-{name}-s3cret" for name in ("webhook_url", "url")}
+API_TOKEN = WORD.format("api_token")
+PASSWORD = "p4ssw0rd-of-the-database"
+QUERY = "qu3ry-tok3n-of-the-hook"
+EVERY = (*PLANTED.values(), *PATHS.values(), PASSWORD, QUERY)
+
+
+def secret_keys() -> set[str]:
+    """The name of every key, of the daemon's file and of service files, that is declared a secret."""
+    tables = [v for module in (daemon_keys, keys) for v in vars(module).values() if isinstance(v, Keys)]
+    alone = [v for module in (daemon_keys, keys) for v in vars(module).values() if isinstance(v, Key)]
+    return {key.name for table in tables for key in table.keys if key.secret} | {k.name for k in alone if k.secret}
+
+
+def spellings(secret: str) -> set[str]:
+    """As it is, in a URL, in JSON, in base64."""
+    plain = {secret, quote(secret, safe=""), quote(secret), json.dumps(secret)[1:-1], secret.replace("/", "\\/")}
+    packed = {base64.b64encode(b"x" * shift + secret.encode()).decode()[4:-4] for shift in range(3)}
+    return plain | packed
+
+
+def assert_clean(where: str, text: str) -> None:
+    assert text, f"{where}: nothing came out, so nothing was looked at"
+    for secret in EVERY:
+        for spelling in spellings(secret):
+            assert spelling not in text, f"{where} holds {secret}: …{text[max(0, text.index(spelling) - 200) :][:400]}"
+
+
+def journal_bytes(directory: Path) -> str:
+    """Every byte of the journal and what lies beside it."""
+    return b"".join(path.read_bytes() for path in directory.glob("journal.sqlite*")).decode("latin-1")
+
+
+def settings(box: Any) -> dict[str, str]:
+    """The environment of `config/` with a secret at every place where one can be."""
+    hook = f"https://hooks.invalid/{PATHS['url']}?token={QUERY}"
+    slack = f"https://hooks.slack.com/services/{PATHS['webhook_url']}"
+    channels = json.loads(environ(box)["NOTAUS_CHANNELS"])
+    for pager in channels["pagerduty"].values():
+        pager["routing_key"] = PLANTED["routing_key"]
+    for chat in channels["slack"].values():
+        chat["webhook_url"] = slack
+    channels["webhook"] = {"hook": {"url": hook, "secret": PLANTED["secret"]}}
+    return environ(box) | {
+        "CLOUDFLARE_API_TOKEN": PLANTED["token"],
+        "NOTAUS_CLOUDFLARE__LEVER_TOKEN": PLANTED["lever_token"],
+        "PIX_DATABASE_URL": f"postgresql://notaus:{PASSWORD}@db.invalid/pix",
+        "NOTAUS_CHANNELS": json.dumps(channels),
+    }
+
+
+@pytest.fixture
+def logged(monkeypatch: pytest.MonkeyPatch) -> Iterator[io.StringIO]:
+    """The log of this process from now on, at its most talkative; as it was afterwards."""
+    root, hook = logging.getLogger(), sys.excepthook
+    handlers, level = root.handlers[:], root.level
+    monkeypatch.setattr(log, "_known", set())
+    monkeypatch.setattr(log, "_pattern", None)
+    stream = io.StringIO()
+    log.configure("json", "debug", stream)
+    yield stream
+    root.handlers[:], sys.excepthook = handlers, hook
+    root.setLevel(level)
+    logging.captureWarnings(False)
+    structlog.reset_defaults()
+
+
+def test_every_key_that_is_declared_a_secret_is_planted() -> None:
+    """A new secret would go unwatched."""
+    assert secret_keys() == {*PLANTED, *PATHS, "store"}
+
+
+class Echo(httpx.AsyncBaseTransport):
+    """Repeats what it was sent, headers and all, in every answer: refused, garbled, or an error with it in its text."""
+
+    def __init__(self) -> None:
+        self.asked = 0
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        self.asked += 1
+        heard = f"{request.url} {dict(request.headers)} {(await request.aread()).decode()} {' '.join(EVERY)}"
+        match self.asked % 4:
+            case 0:
+                raise httpx.ConnectError(f"no way to {heard}", request=request)
+            case 1:
+                return httpx.Response(403, json={"success": False, "errors": [{"code": 1, "message": heard}]})
+            case 2:
+                return httpx.Response(200, json={"errors": [{"message": heard}], "success": False})
+            case _:
+                raise RuntimeError(f"unforeseen: {heard}")
+
+
+def test_everybody_repeats_the_secrets_and_none_comes_out(logged: io.StringIO, tmp_path: Path) -> None:
+    """A token in an error text would travel through problems, notices, journal, status and log."""
+
+    async def main(_: Any) -> None:
+        loop = asyncio.get_running_loop()
+        box = a_box(lambda: START + loop.time(), traffic=False)
+        store = tmp_path / "journal.sqlite"
+        configuration = config.load(CONFIG, settings(box) | {"NOTAUS_STORE": str(store)})
+        assert_clean("repr of the configuration", repr(configuration))
+        assert_clean("repr of the settings", repr(configuration.settings))
+        with open_journal(configuration.settings) as journal:
+            app = App(
+                configuration,
+                journal,
+                clock=SystemClock(wall=lambda: START + loop.time(), monotonic=loop.time),
+                http=httpx.AsyncClient(transport=Echo(), timeout=10.0),
+                bells=Bells(),
+            )
+            assert_clean("repr of what reaches outside", repr(vars(app.outside)))
+            token = web_token(configuration.settings)
+            page = web.create(app, app.metrics, token)
+            await app.start()
+            await asyncio.sleep(600)
+            async with httpx.AsyncClient(
+                transport=httpx.ASGITransport(page), base_url="http://x", headers={"Authorization": f"Bearer {token}"}
+            ) as client:
+                for path in (
+                    "/",
+                    "/metrics",
+                    "/healthz",
+                    "/readyz",
+                    "/api/status",
+                    "/api/incidents",
+                    "/api/openapi.json",
+                ):
+                    assert_clean(path, (await client.get(path)).text)
+                    assert token not in (await client.get(path)).text
+            await app.crash()
+        kept = journal_bytes(tmp_path)
+        assert_clean("the journal", kept)
+        assert token not in kept
+
+    run(main)
+    assert "unforeseen" in logged.getvalue(), "nothing unforeseen was provoked"
+    assert_clean("the log", logged.getvalue())
+
+
+def test_secrets_written_in_the_files_stay_there(tmp_path: Path, logged: io.StringIO) -> None:
+    """The text of the files is kept in the journal, and a mistake in a line is told with what stands there."""
+    box = a_box(lambda: START, traffic=False)
+    shutil.copytree(CONFIG, tmp_path / "config")
+    at = tmp_path / "config" / "notaus.yaml"
+    text = at.read_text().replace("${CLOUDFLARE_API_TOKEN}", PLANTED["token"])
+    at.write_text(text)
+    pix = tmp_path / "config" / "services" / "pix-immo.yaml"
+    pix.write_text(pix.read_text().replace("${PIX_DATABASE_URL}", f"postgresql://notaus:{PASSWORD}@db.invalid/pix"))
+    environment = settings(box) | {"NOTAUS_STORE": str(tmp_path / "journal.sqlite")}
+    configuration = config.load(tmp_path / "config", environment)
+    assert_clean("repr of the configuration", repr(configuration))
+
+    async def main(_: Any) -> None:
+        loop = asyncio.get_running_loop()
+        clock = SystemClock(wall=lambda: START + loop.time(), monotonic=loop.time)
+        with open_journal(configuration.settings) as journal:
+            http = httpx.AsyncClient(transport=box.transport())
+            app = App(configuration, journal, clock=clock, http=http, bells=Bells())
+            await app.start()
+            await app.crash()
+        assert_clean("the journal", journal_bytes(tmp_path))
+
+    run(main)
+    at.write_text(
+        text.replace("token:", "toke:").replace("cloudflare:", f"cloudflare: {{lever_token: [{PLANTED['token']}]}}\nx:")
+    )
+    pix.write_text(pix.read_text().replace("postgresql://notaus:", "no url, but "))
+    with pytest.raises(config.InvalidConfiguration) as wrong:
+        config.load(tmp_path / "config", environment)
+    assert_clean("what is wrong with the files", str(wrong.value))
+
+
+COMMANDS = (
+    ["check"],
+    ["status"],
+    ["incidents"],
+    ["set", "pix-immo", "nowhere"],
+)
+
+
+def test_a_real_daemon_and_every_command_say_no_secret(tmp_path: Path) -> None:
+    """What a person pastes into a ticket: the log, the answers, the output of a command that failed."""
+    box = a_box(lambda: START, traffic=False)
+    keys_in_files = {}
+    for variable in ("CLOUDFLARE_API_TOKEN", "NOTAUS_CLOUDFLARE__LEVER_TOKEN"):
+        (tmp_path / variable).write_text(settings(box)[variable] + "\n")
+        keys_in_files[f"{variable}_FILE"] = str(tmp_path / variable)
+    environment = {k: v for k, v in settings(box).items() if f"{k}_FILE" not in keys_in_files} | keys_in_files
+    nowhere = "http://127.0.0.1:9"
+    environment["NOTAUS_CLOUDFLARE__API_URL"] = f"{nowhere}/client/v4"
+    environment["NOTAUS_CHANNELS"] = environment["NOTAUS_CHANNELS"].replace("https://hooks.invalid", nowhere)
+    environment |= {
+        "NOTAUS_STORE": str(tmp_path / "journal.sqlite"),
+        "NOTAUS_LISTEN__PORT": "0",
+        "NOTAUS_LOG__LEVEL": "debug",
+    }
+    environment["NOTAUS_ORIGINS"] = json.dumps({"api.pix.immo": nowhere, "api.oooefam.net": nowhere})
+    daemon = Process("run", "--config", str(CONFIG), "--json", env=environment)
+    try:
+        url = daemon.first["url"]
+        token = (tmp_path / "api-token").read_text().strip()
+        with httpx.Client(base_url=url, trust_env=False, headers={"Authorization": f"Bearer {token}"}) as client:
+            for path in ("/metrics", "/api/status", "/api/incidents"):
+                assert_clean(path, client.get(path).text)
+        reached = environment | {"NOTAUS_URL": url}
+        said = [ask(command, reached | {"NOTAUS_API_TOKEN": token}, CONFIG) for command in COMMANDS]
+        said.append(ask(["status"], reached | {"NOTAUS_API_TOKEN": API_TOKEN}, CONFIG))
+    finally:
+        daemon.end()
+    assert_clean("the commands", "".join(said))
+    assert token not in "".join(said)
+    assert API_TOKEN not in "".join(said)
+    assert_clean("the daemon's log", "".join(daemon.log))
+    assert_clean("the journal", journal_bytes(tmp_path))
+    wrong = environment | {"NOTAUS_STORE": f"postgresql://notaus:{PASSWORD}@127.0.0.1:9/journal?password={QUERY}"}
+    ended = ask(["run"], wrong, CONFIG)
+    assert_clean("a journal that cannot be had", ended)
+
+
+def ask(command: list[str], environment: dict[str, str], directory: Path) -> str:
+    """Everything that a command says, as JSON and otherwise."""
+    clean = {k: v for k, v in os.environ.items() if not k.startswith("NOTAUS_")} | {"NO_PROXY": "*"} | environment
+    ended = subprocess.run(
+        [sys.executable, "-m", "notaus", *command, "--config", str(directory), "--json"],
+        env=clean,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    return ended.stdout + ended.stderr
