@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from notaus.core.hold import judge, truths
-from notaus.core.sample import MEMO, SLACK, History, Sample, exact, rate
+from notaus.core.sample import SLACK, History, Sample, exact, rate
 from tests.builders import STEP, T0, a_history, a_rate, a_rule, a_sample
 
 SAMPLES = st.lists(
@@ -104,15 +104,18 @@ def test_a_history_gives_the_samples_of_a_stretch_both_ends_included() -> None:
     assert history.at("a", T0 + 60) is None
 
 
-def test_remembered_answers_are_bounded() -> None:
-    """A daemon that runs for months would fill its memory."""
+def test_remembered_answers_live_as_long_as_their_samples() -> None:
+    """A daemon that guards a thousand services would need gigabytes for answers that nobody asks for any more."""
     history = a_history(a=[1])
-    history.memo.update({("old", i): 1 for i in range(MEMO)})
-    later = history.merged({"a": (a_sample(T0 + 15, 1),)}, T0)
-    assert len(later.memo) == 0
+    history.memo.update({("rule", T0 + i * 15): 1 for i in range(1000)})
+    read = {"a": (a_sample(T0 + 15, 1),)}
+    assert len(history.merged(read, T0 + SLACK).memo) == 1000
+    later = history.merged(read, T0 + SLACK + 15)
+    assert min(at for _, at in later.memo) == T0 + SLACK + 15
+    assert len(later.memo) == 1000 - SLACK // 15 - 1
+    assert history.merged({"a": (a_sample(T0, 2),)}, T0).memo == {k: 1 for k in history.memo if k[1] != T0}
     history.memo.clear()
-    history.memo[("rule", T0)] = 1
-    assert history.merged({"a": (a_sample(T0 + 15, 1),)}, T0).memo == {("rule", T0): 1}
+    assert history.merged(read, T0).memo == {}
 
 
 def test_a_rate_keeps_its_counts() -> None:

@@ -47,9 +47,7 @@ def rate(at: int, of: float | str | Fraction, among: float | str | Fraction, eff
 
 
 SLACK = 600
-"""Seconds by which samples may outlive their time, so that they are dropped in batches."""
-MEMO = 20_000
-"""Answers remembered at most before old ones are dropped."""
+"""Seconds by which samples, and answers that follow from them, may outlive their time, so that they are dropped in batches."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +78,8 @@ class History:
         return History(series, self._memo_without(revised, keep_from))
 
     def _memo_without(self, revised: set[int], keep_from: int) -> dict[tuple[str, int], object]:
-        if not revised and len(self.memo) < MEMO:
+        _, oldest = next(iter(self.memo), ("", keep_from))
+        if not revised and oldest >= keep_from - SLACK:
             return self.memo
         return {key: answer for key, answer in self.memo.items() if key[1] not in revised and key[1] >= keep_from}
 
