@@ -313,3 +313,18 @@ async def test_close_to_the_limit_what_can_wait_waits_first(wire: Wires) -> None
     await client.envelope(PUT)
     its.clock.time += 301
     assert client.spare(Family.API, UNHURRIED) == 6
+
+
+async def test_what_may_not_go_out_any_more_is_stopped_right_before_it_would(wire: Wires) -> None:
+    """A replica without its lease would still send the write it was waiting to repeat."""
+
+    def no() -> None:
+        raise PermissionError("another replica acts")
+
+    at = wire(httpx.Response(200, json={"success": True, "result": {}}))
+    client = at.client(before_write=no)
+    await client.envelope(Call("GET", "/x"))
+    await client.envelope(Call("POST", "/graphql", query=True))
+    with pytest.raises(PermissionError):
+        await client.envelope(Call("PUT", "/x", lever=True))
+    assert [request.method for request in at.sent] == ["GET", "POST"]

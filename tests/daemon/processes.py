@@ -27,12 +27,13 @@ ZONE = "3a1f0c5d9b7e4826a0d5c1e2f3b4a596"
 class Process:
     """A notaus process, and what it has said."""
 
-    def __init__(self, *command: str, env: dict[str, str] | None = None) -> None:
+    def __init__(self, *command: str, env: dict[str, str] | None = None, cwd: Path | None = None) -> None:
         clean = {name: value for name, value in os.environ.items() if not name.startswith("NOTAUS_")}
         self.began = time.monotonic()
         self.process = subprocess.Popen(
             [sys.executable, "-m", "notaus", *command],
             env=clean | {"NO_PROXY": "*"} | (env or {}),
+            cwd=cwd,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
         )
@@ -69,12 +70,14 @@ class Process:
 class Town:
     """A sandbox, a daemon that guards pix-immo in it, and eyes on both."""
 
+    speed = SPEED
+
     def __init__(self, directory: Path, *, token: str | None = None) -> None:
         self.directory = directory
         self.anchor = time.time()
         with socket.create_server(("127.0.0.1", 0)) as free:
             self.port = free.getsockname()[1]
-        self.http = httpx.Client(timeout=10.0, trust_env=False)
+        self.http = httpx.Client(timeout=30.0, trust_env=False)
         self.processes: list[Process] = []
         self.sandbox = self.found()
         config = directory / "config"
@@ -85,7 +88,7 @@ class Town:
 
     def found(self) -> Process:
         """Start the sandbox, always at the same address."""
-        spot = f"{self.anchor!r},{self.anchor!r},{SPEED!r}"
+        spot = f"{self.anchor!r},{self.anchor!r},{self.speed!r}"
         self.sandbox = self._keep(Process("sandbox", "--port", str(self.port), "--json", "--clock", spot))
         self.admin("traffic", service="pix-immo", requests_per_minute=2_000)  # a fast clock is work for the sandbox
         return self.sandbox
@@ -114,7 +117,7 @@ class Town:
             "NOTAUS_CLOUDFLARE__API_URL": at["api"],
             "NOTAUS_ORIGINS": json.dumps({"api.pix.immo": at["workers"]["pix-immo"]}),
             "NOTAUS_CHANNELS": json.dumps(channels),
-            "NOTAUS_CLOCK": json.dumps({"speed": SPEED, "anchor": [self.anchor, self.anchor]}),
+            "NOTAUS_CLOCK": json.dumps({"speed": self.speed, "anchor": [self.anchor, self.anchor]}),
             "NOTAUS_LISTEN__PORT": "0",
             "NOTAUS_STORE": str(self.directory / "notaus.sqlite"),
         }

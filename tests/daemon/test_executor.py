@@ -12,6 +12,7 @@ from notaus.core.rule import Severity
 from notaus.core.service import Contact
 from notaus.daemon.executor import Executor
 from notaus.errors import Undelivered
+from notaus.journal import LeaseLost
 from notaus.metrics import Metrics
 from tests.builders import T0, a_service
 from tests.daemon.stand_ins import Outside, a_clock, on_virtual_time, turns
@@ -255,3 +256,41 @@ async def test_only_the_effects_of_the_services_named_are_dropped() -> None:
     hands.executor.abandon(["pix"])
     await asyncio.sleep(10)
     assert [event.effect for event in hands.of(LeverEnded)] == ["pix-two/1-pull"]
+
+
+@on_virtual_time
+async def test_without_the_lease_nothing_more_goes_out_and_nothing_is_reported() -> None:
+    """A replica that was frozen, and thaws, would pull and page beside the one that has taken over."""
+    lost = False
+
+    def check_lease(service: str) -> None:
+        if lost:
+            raise LeaseLost(f"the account of {service} is another's")
+
+    hands = Hands(refuses=lambda contact, message: Undelivered("busy"))
+    hands.executor.check_lease = check_lease
+    hands.start(a_send(1))
+    await asyncio.sleep(5)
+    tried = len(hands.outside.tried)
+    assert tried > 1
+    lost = True
+    hands.start(a_pull(2), a_send(3))
+    await asyncio.sleep(300)
+    assert len(hands.outside.tried) == tried
+    assert hands.outside.pulls == []
+    assert hands.of(LeverEnded) == hands.of(Sent) == []
+    assert hands.executor.tasks == {}
+
+
+@on_virtual_time
+async def test_a_lease_lost_in_the_middle_of_a_pull_leaves_its_end_to_the_next_owner() -> None:
+    """Reported as unknown, the step would be settled by one who may not settle it, and read back by nobody."""
+
+    async def lever(effect: PullLever) -> LeverResult:
+        raise LeaseLost("it has run out")
+
+    hands = Hands(lever=lever)
+    hands.start(a_pull())
+    await asyncio.sleep(60)
+    assert hands.of(LeverEnded) == []
+    assert hands.executor.tasks == {}
