@@ -17,7 +17,7 @@ LOCKS := requirements.lock requirements-build.lock requirements-dev.lock
 COMPILE := uv pip compile --quiet --generate-hashes --no-emit-index-url --no-header --universal --python-version 3.11
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test venv judges lint coverage scenarios rules unit soak load lock docs clean
+.PHONY: help demo test venv judges lint coverage scenarios rules unit soak load mutants lock docs clean
 
 help:  ## this list
 	@sed -nE 's/^([a-z]+):.*## (.*)/  make \1|\2/p' $(MAKEFILE_LIST) | column -t -s '|'
@@ -83,6 +83,9 @@ soak: venv  ## the simulation for long: SEEDS=5000 FIRST=1000 HOURS=6
 
 load: venv  ## many services in one process against the sandbox, on virtual time: SERVICES=1000 HOURS=24
 	$(BIN)/python -m benchmarks.load --services $(or $(SERVICES),1000) --hours $(or $(HOURS),24)
+
+mutants: venv  ## small wrong edits, each of which its test must notice: ONLY=lease for some of them
+	$(BIN)/python -m tests.mutants.run $(ONLY)
 
 # --- chores -------------------------------------------------------------------------------------------------------
 

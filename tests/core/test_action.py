@@ -202,3 +202,20 @@ def test_messages_leave_the_outbox_only_when_delivered() -> None:
     situation = acting(delivering=False)
     situation.end_lever(situation.pulled[0])
     assert sum(isinstance(e, Send) for e in situation.state.outbox.values()) == 2
+
+
+def test_a_lever_that_has_ended_is_not_asked_for_again() -> None:
+    """A restart would pull it once more."""
+    situation = a_situation(levers=None)
+    situation.until(Phase.ACTING, BAD)
+    situation.end_lever(situation.pulled[0])
+    assert situation.pulled[0].id not in situation.state.outbox
+
+
+def test_an_automatic_step_tried_again_still_only_goes_up() -> None:
+    """Somebody was safer meanwhile, and the second try would undo it."""
+    situation = a_situation(levers=None)
+    situation.until(Phase.ACTING, BAD)
+    situation.end_lever(situation.pulled[0], Outcome.FAILED)
+    situation.run(30, BAD)
+    assert [pull.action for pull in situation.pulled] == [situation.pulled[0].action] * 2

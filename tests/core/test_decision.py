@@ -4,11 +4,24 @@ from __future__ import annotations
 
 import pytest
 
+from notaus.core.deployment import Doubt
 from notaus.core.effect import Outcome
 from notaus.core.event import SetRung
 from notaus.core.incident import Phase
 from notaus.core.rule import Severity
-from tests.builders import KV_RULES, ROLLBACK_RULES, T0, a_rollback_service, a_rule, a_service, a_situation
+from notaus.core.service import Mode
+from notaus.core.turn import stands
+from tests.builders import (
+    KV_RULES,
+    ROLLBACK_RULES,
+    T0,
+    a_breach,
+    a_rollback_service,
+    a_rule,
+    a_service,
+    a_situation,
+    a_turn,
+)
 
 BAD = {"native.error_rate": 0.05}
 MILD = {"native.error_rate": 0.02}
@@ -174,3 +187,55 @@ def test_a_refused_step_leaves_room_for_a_worse_breach() -> None:
     situation.run(240, BAD)
     assert situation.rungs == ["reduced", "emergency"]
     assert situation.at > T0
+
+
+def test_a_breach_on_old_samples_does_not_act() -> None:
+    """An emergency for something that was seen an hour ago (spec 3: no older than `settle` + 60 s)."""
+    rule, breach = KV_RULES[1], a_breach()
+    assert breach.newest is not None
+    for age, recent in ((60, True), (61, False)):
+        turn = a_turn(at=breach.newest + age)
+        turn.holds = {rule.name: breach}
+        assert stands(turn, rule) is recent
+
+
+def test_a_milder_breach_at_a_safer_rung_moves_nothing_down() -> None:
+    """Spec 17.2: the traffic that the emergency keeps away, let in again by a rule that calls for less."""
+    situation = a_situation(rung="emergency")
+    situation.run(400, {**MILD, "native.share": 0})
+    assert (situation.rungs, situation.rung) == ([], "emergency")
+
+
+def test_a_version_rolled_back_from_is_suspect_and_after_the_verdict_flagged() -> None:
+    """The bad version would be the target of the next rollback."""
+    situation = a_situation(live="v2")
+    situation.until(Phase.VALIDATING, {"edge.error_rate": 0.3})
+    assert situation.state.registry.of("id-of-v2").doubt is Doubt.SUSPECT
+    situation.until(Phase.MITIGATED)
+    assert situation.state.registry.of("id-of-v2").doubt is Doubt.FLAGGED
+
+
+def test_a_known_stable_version_is_not_to_blame() -> None:
+    """Hours after a deployment that has proven itself, somebody is asked to roll it back."""
+    situation = a_situation(live="v2")
+    situation.run(4000)
+    assert situation.state.registry.stable("id-of-v2")
+    situation.run(400, {"edge.error_rate": 0.07})
+    assert situation.state.request is None
+    assert situation.heard("is itself known-stable: no deployment is to blame")
+
+
+def test_of_a_milder_and_a_worse_breach_the_worse_acts() -> None:
+    """Spec 5: of several breaches of one tick the safest `then` wins."""
+    milder = a_rule("native.error_rate > 1.5%", 180, "reduced", name="milder")
+    worse = a_rule("native.error_rate > 3%", 180, "emergency", name="worse")
+    situation = a_situation(a_service(rules=(milder, worse)))
+    situation.run(240, BAD)
+    assert situation.rungs == ["emergency"]
+
+
+def test_observe_mode_pulls_no_lever_at_a_breach() -> None:
+    """A team that only tries it out, and finds its canary switched off."""
+    situation = a_situation(a_service(mode=Mode.OBSERVE))
+    situation.run(240, BAD)
+    assert situation.pulled == []

@@ -197,3 +197,11 @@ def test_cleared_is_known_false_at_each_sample_of_the_closed_interval(values: li
     history = a_history(a=values)  # type: ignore[arg-type]
     assert cleared(a_rule("a > 1"), history, T0 + 30, 30, STEP) is answer
     assert cleared(a_rule("a > 1"), a_history(a=[2, 0, 0]), T0 + 30, 15, STEP)
+
+
+def test_a_breach_stands_only_while_its_newest_sample_is_true() -> None:
+    """Spec 3: what is not true at the newest sample, or not known, acts no more, though its hold is not over."""
+    hold = Hold(T0, T, Run(T0 - 60, T0, 60, T0))
+    assert hold.breach == hold.standing
+    assert replace(hold, truth=U).breach is None
+    assert replace(hold, truth=F).breach is None

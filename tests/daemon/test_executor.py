@@ -223,6 +223,27 @@ async def test_the_same_effect_is_never_carried_out_twice_at_once() -> None:
 
 
 @on_virtual_time
+async def test_a_later_step_looks_only_once_the_earlier_one_has_let_go() -> None:
+    """Looks and leaps of two hands side by side could come in any order, and leave the less safe of both."""
+
+    async def stubborn(effect: PullLever) -> LeverResult:
+        try:
+            await asyncio.sleep(60)
+        finally:
+            await asyncio.shield(asyncio.sleep(2))
+        return LeverResult(Outcome.DONE, "done")
+
+    hands = Hands(lever=stubborn)
+    hands.start(a_pull(1))
+    await asyncio.sleep(1)
+    hands.start(a_pull(2))
+    await asyncio.sleep(200)
+    assert hands.outside.pulls == ["pix/1-pull", "pix/2-pull"]
+    assert hands.outside.most_pulling == 1
+    assert [e.result.outcome for e in hands.of(LeverEnded)] == [Outcome.UNKNOWN, Outcome.DONE]
+
+
+@on_virtual_time
 async def test_at_the_end_a_lever_may_come_to_its_end_and_the_rest_is_dropped() -> None:
     """SIGTERM in the middle of a rollback."""
     hands = Hands(lever=after(5, LeverResult(Outcome.DONE, "done")), passes_at=T0 + 9_999)
