@@ -17,7 +17,7 @@ LOCKS := requirements.lock requirements-build.lock requirements-dev.lock
 COMPILE := uv pip compile --quiet --generate-hashes --no-emit-index-url --no-header --universal --python-version 3.11
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test venv judges lint coverage scenarios rules unit soak load mutants lock docs clean
+.PHONY: help demo test venv judges lint coverage scenarios rules unit simulation soak load mutants lock docs clean
 
 help:  ## this list
 	@sed -nE 's/^([a-z]+):.*## (.*)/  make \1|\2/p' $(MAKEFILE_LIST) | column -t -s '|'
@@ -76,7 +76,10 @@ rules: venv  ## Prometheus' own judgement of the alert rules, where promtool is 
 unit: venv  ## every test that `coverage` and `scenarios` have not run
 	@dev/postgresql >/dev/null || true  # unpacked once, not by two workers
 	$(BIN)/python -m pytest -n 2 -rs --ignore tests/core --ignore tests/scenarios --ignore tests/simulation
-	@echo 'not run: the simulation (tests/simulation), which is still in the making: make soak SEEDS=20'
+	@echo 'not run: the simulation (tests/simulation): make simulation'
+
+simulation: venv  ## 200 seeds of six simulated hours in a hostile world, each twice
+	$(BIN)/python -m pytest -n 2 tests/simulation
 
 soak: venv  ## the simulation for long: SEEDS=5000 FIRST=1000 HOURS=6
 	$(BIN)/python -m pytest tests/simulation -n 2 -k promise --seeds $(or $(SEEDS),2000) --first $(or $(FIRST),1000) --hours $(or $(HOURS),6)

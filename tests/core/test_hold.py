@@ -159,7 +159,8 @@ def test_a_run_older_than_the_samples_at_hand_keeps_its_start(answers: list[Trut
     part = judge(rule, [(T0 + i * STEP, a) for i, a in enumerate(answers)][cut:], STEP)
     found = carried(part, first, before)
     assert (found.standing.start if found.standing else None) == (whole.standing.start if whole.standing else None)
-    if whole.standing is not None and found.standing is not None and before is not None and before.start < first:
+    scanned = whole.newest is not None and whole.newest - first > rule.hold  # the whole `for`, as the watch does
+    if scanned and whole.standing and found.standing and before is not None and before.start < first:
         assert found.standing.breached == whole.standing.breached
         assert found.standing.held == whole.standing.end - whole.standing.start
 

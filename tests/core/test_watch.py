@@ -185,6 +185,36 @@ def test_a_rollback_without_known_deployments_waits_and_pages() -> None:
     assert situation.told("the deployments are not known: a 500").severity is Severity.CRITICAL
 
 
+def test_a_deployment_seen_late_is_judged_by_its_own_samples_and_rolled_back() -> None:
+    """A hold that was told of as another version's would count as dealt with, and the bad version would stay."""
+    for healthy_for in (0, 120):  # the trouble begins with the version, or when its samples count already
+        situation = a_situation(live="v1")
+        situation.unread = "a 500"
+        situation.deploy("v2")
+        situation.run(healthy_for)
+        situation.run(300, SPIKE)
+        assert situation.pulled == []
+        assert situation.told("error spike")
+        situation.unread = None
+        situation.run(60, SPIKE)
+        assert len(situation.pulled) == 1
+
+
+def test_a_hold_does_not_reach_back_behind_a_deployment_that_is_seen_late() -> None:
+    """A version would be rolled back for what the one before it did."""
+    situation = a_situation(live="v1")
+    situation.run(75, SPIKE)
+    situation.unread = "a 500"
+    situation.deploy("v2")
+    situation.run(90, SPIKE)
+    situation.unread = None
+    situation.run(15, SPIKE)
+    run = situation.state.rules["error spike"].run
+    assert situation.pulled == []
+    assert run is not None
+    assert run.start >= situation.view.live.created + 60  # type: ignore[union-attr]
+
+
 def test_the_baseline_learns_outside_incidents_only() -> None:
     """Trouble learned as usual excuses the next trouble."""
     situation = a_situation(a_service(baselines=None))

@@ -1,13 +1,19 @@
 """Options of the simulation: `--seed N` replays one, `--seeds N` runs as many, `--first N` from there, `--hours H` each.
 
-They exist where this folder is named on the command line; elsewhere the defaults hold.
+They exist where this folder is named on the command line; elsewhere the defaults hold. At the end of a run stands what was
+injected and what came of it.
 """
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
+
+from tests.simulation.elsewhere import Elsewhere
+from tests.simulation.tally import table
 
 SEEDS = 200
 HOURS = 6.0
@@ -34,6 +40,24 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     first = option(metafunc.config, "first", 0)
     seeds = [only] if only is not None else range(first, first + option(metafunc.config, "seeds", SEEDS))
     metafunc.parametrize("seed", seeds)
+
+
+def pytest_terminal_summary(terminalreporter: Any) -> None:
+    """The counts of all seeds, wherever they ran."""
+    total: Counter[str] = Counter()
+    for report in (*terminalreporter.stats.get("passed", ()), *terminalreporter.stats.get("failed", ())):
+        total.update(dict(report.user_properties).get("tally", {}))
+    if total:
+        terminalreporter.section("the simulation")
+        terminalreporter.write("\n".join(table(total)) + "\n")
+
+
+@pytest.fixture(scope="session")
+def elsewhere() -> Iterator[Elsewhere]:
+    """Another process that plays the same seeds."""
+    other = Elsewhere()
+    yield other
+    other.close()
 
 
 @pytest.fixture

@@ -64,6 +64,8 @@ class Plan:
     pix_errors: float
     books_errors: float
     burst: int
+    hour: int
+    """Of the day, at 0:00: the traffic has a daily shape."""
     healthy: bool
     """No trouble at all: whatever notaus does by itself is a false action."""
     troubles: tuple[Trouble, ...] = ()
@@ -94,7 +96,7 @@ TROUBLES = (
     ("sticky", (1.0,)),
 )
 FAULTS = (
-    ("analytics", ("error", "hang")),
+    ("analytics", ("error", "hang", "429")),
     ("analytics", ("error", "hang", "slow")),
     ("kv.get", (500, 429, "timeout", "hang", "reset", "slow:3", "html")),
     ("kv.put", (500, 429, "429:30", "lost_reply", "hang", "reset", "garbage")),
@@ -102,14 +104,16 @@ FAULTS = (
     ("deployments.get", (500, 429, "hang", "reset", "garbage")),
     ("deployments.post", (500, 429, "lost_reply", "hang", "reset", 400)),
     ("deployments.post", ("lost_reply", "slow:3", "slow:6")),
-    ("versions.get", (500, "hang")),
-    ("verify", (500, "timeout", "reset")),
+    ("versions.get", (500, 429, "hang")),
+    ("verify", (500, 429, "timeout", "reset")),
     ("page", (500, 429, "hang", "reset", "slow:4", "lost_reply")),
     ("page", (503,)),
     ("api", (429, "429:60", 500, "outage")),
-    ("all", ("outage", "hang", 503)),
+    ("all", ("outage", "hang", 503, "429:20")),
     ("journal", ("fails",)),
 )
+RELOADS = ("nothing", "bound", "hold", "observe", "drop a rule")
+CRASHES = ("before write", "after write", "before request", "after request", "any await")
 WORST = ("kv.put", "kv.get", "deployments.post", "deployments.get", "page", "journal", "verify", "api", "all")
 BAD = (
     {"errors": 0.08},
@@ -123,7 +127,9 @@ BAD = (
 
 
 def drawn(seed: int, hours: float = 6.0) -> Plan:
-    """The plan of a seed."""
+    """The plan of a seed. Raises ValueError for a run too short to have faults in it."""
+    if hours * 3600 <= LIVENESS + 15 * MINUTE:
+        raise ValueError(f"{hours:g} hours are too few: the last {LIVENESS // MINUTE} minutes are without faults")
     rng = random.Random(f"plan {seed}")
     seconds = int(hours * 3600)
     healthy = rng.random() < 0.08
@@ -135,11 +141,12 @@ def drawn(seed: int, hours: float = 6.0) -> Plan:
         rng.choice((0, 60, 60, 120, 180)),
         2 if rng.random() < 0.12 else 1,
         rng.random() < 0.1,
-        rng.choice((60.0, 300.0, 1_000.0, 10_000.0, 10_000.0)),
-        rng.choice((30.0, 300.0, 3_000.0, 6_000.0)),
+        rng.choice((12.0, 60.0, 300.0, 1_000.0, 10_000.0, 10_000.0)),
+        rng.choice((6.0, 30.0, 300.0, 3_000.0, 6_000.0)),
         rng.choice((0.001, 0.003, 0.005)),
         rng.choice((0.001, 0.005, 0.01)),
         rng.choice((1, 1, 1, 5)),
+        rng.randrange(24),
         healthy,
     )
     end = base.healed_at
@@ -180,19 +187,21 @@ def _faults(rng: random.Random, end: int) -> Iterator[Fault]:
 
 def _deeds(rng: random.Random, end: int, *, quiet: bool) -> Iterator[Deed]:
     for _ in range(rng.randint(0, 5)):
-        point = rng.choice(("before write", "after write", "before request", "after request", "now"))
+        point = rng.choices(CRASHES, (1, 1, 1, 1, 4))[0]
+        count = int(2 ** rng.uniform(0, 8)) if point == "any await" else rng.randint(1, 30)
         down = rng.choice((1, 5, 20, 60, 300, 1200))
-        yield Deed(_moment(rng, end), "crash", {"point": point, "count": rng.randint(1, 30), "down": down})
+        yield Deed(_moment(rng, end), "crash", {"point": point, "count": count, "down": down})
     if rng.random() < 0.3:
         yield Deed(_moment(rng, end), "clock", {"by": rng.choice((-3600, -120, 45, 3600))})
     for _ in range(rng.choice((0, 0, 0, 1, 2))):
-        yield Deed(_moment(rng, end), "reload", {"what": rng.choice(("nothing", "bound", "hold", "observe"))})
+        yield Deed(_moment(rng, end), "reload", {"what": rng.choice(RELOADS)})
     for _ in range(rng.choice((0, 0, 1, 3))):
         yield Deed(_moment(rng, end), "revise", {"back": rng.randrange(60, 1200), "add": rng.choice((1, 5, 200))})
     if quiet:
         return
     for _ in range(rng.randint(0, 3)):
-        yield Deed(_moment(rng, end), "deploy bad", {"how": rng.choice(BAD)})
+        kind = rng.choice(("deploy bad", "deploy bad", "deploy gradually"))
+        yield Deed(_moment(rng, end), kind, {"how": rng.choice(BAD)})
     for _ in range(rng.randint(0, 3)):
         yield Deed(_moment(rng, end), rng.choice(("deploy good", "deploy old", "deploy half", "deploy again")))
     for _ in range(rng.randint(0, 4)):

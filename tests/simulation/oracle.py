@@ -143,6 +143,23 @@ def _evident(
     return chance < float(rule.false_actions) * duration / YEAR * (1 + 1e-6)
 
 
+def clearly_worse(service: Service, ledger: Ledger, opinion: Opinion, gets: str, loses: str) -> bool:
+    """Whether, in the hold, the intervals of the two cohorts' error rates do not overlap, with `gets` the higher (spec 5)."""
+    found = []
+    for cohort in (gets, loses):
+        signal = service.signals[f"{cohort}.error_rate"]
+        of = among = 0.0
+        at, first = opinion.end, True
+        while first or at - signal.window >= opinion.start:
+            sample = ledger.at(signal.name, at)
+            if sample is not None and sample.of is not None and sample.among:
+                share = 1.0 if sample.effective is None else float(sample.effective / sample.among)
+                of, among = of + float(sample.of) * share, among + float(sample.among) * share
+            at, first = at - signal.window, False
+        found.append(_wilson(of, among))
+    return found[0][0] > found[1][1]
+
+
 def _requests(ledger: Ledger, name: str, opinion: Opinion, window: int) -> float:
     total, at = 0.0, opinion.end
     while at == opinion.end or at - window >= opinion.start:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -11,11 +12,12 @@ from notaus.core import event as events
 from notaus.core.effect import Deploy, WriteKv
 from notaus.core.event import Polled
 from notaus.core.hold import Hold
-from notaus.core.incident import Incident, Phase
+from notaus.core.incident import Phase
 from notaus.core.rule import INVESTIGATE, Rule
 from notaus.core.service import Service
 from notaus.core.state import State
 from notaus.core.world import DeploymentsView, KvView
+from notaus.daemon.poller import RESTING_SECONDS, SLOW_SETTLE
 from notaus.journal import decode
 from notaus.sandbox import Write
 from tests.simulation import oracle
@@ -25,6 +27,8 @@ from tests.simulation.world import OTHERS, SECRETS, World, play
 
 RECOVERY = 90
 """Seconds that notaus may take to be itself again after a fault: its longest pause between two tries, and a tick."""
+LEVER_SECONDS = 20
+"""A lever's looks and leaps take less than this where nothing is wrong with what it stands on."""
 STALE = 60
 OVERRIDE = 1800
 OWN = ("canary_percent", "emergency_proxy", "last_updated")
@@ -78,6 +82,8 @@ class Witness:
     unreasoned: list[str] = field(default_factory=list)
     doubtful: list[str] = field(default_factory=list)
     breaches: dict[tuple[str, str, int], Breach] = field(default_factory=dict)
+    worse: list[str] = field(default_factory=list)
+    unread: list[str] = field(default_factory=list)
     torn: list[str] = field(default_factory=list)
     leaked: list[str] = field(default_factory=list)
     actions: int = 0
@@ -87,6 +93,7 @@ class Witness:
     def moment(self, moment: Moment) -> None:
         if isinstance(moment.event, Polled):
             self._verdict(moment)
+            self._read(moment, moment.event)
             self._stand(moment)
 
     def pull(self, pull: Pull) -> None:
@@ -98,6 +105,39 @@ class Witness:
             self.unreasoned.append(
                 f"at {clock(pull.moment.at)} {pull.moment.service.name}: {pull.effect.action}: {why}"
             )
+        self._toward_the_worse(pull)
+
+    def _toward_the_worse(self, pull: Pull) -> None:
+        """For none of the rules behind it the cohort that gets the traffic failed more often, beyond doubt, during its hold."""
+        service, step = pull.moment.service, pull.moment.after.incident and pull.moment.after.incident.step
+        if not isinstance(pull.effect.action, WriteKv) or step is None or not isinstance(pull.moment.event, Polled):
+            return
+        ledger, tick = self.world.record.ledgers[service.name], pull.moment.event.tick
+        found = []
+        for rule in (service.rule(name) for name in step.rules if service.has_rule(name)):
+            if rule.on_blind == step.rung or not rule.when:
+                return
+            opinion = oracle.breached(service, pull.moment.after, rule, ledger, tick)
+            found.append(opinion.breached and oracle.clearly_worse(service, ledger, opinion, "proxy", "native"))
+        if found and all(found):
+            self.worse.append(f"at {clock(pull.moment.at)}: {pull.effect.action}, though proxy fails more than native")
+
+    def _read(self, moment: Moment, event: Polled) -> None:
+        """What has settled and can be read was taken in at this tick."""
+        service, world, step = moment.service, self.world, moment.service.step
+        ledger = world.record.ledgers[service.name]
+        span = (moment.at - RECOVERY - step, moment.at)
+        blind = any(
+            f.at < span[1] and f.until > span[0] for f in world.faults if f.target in ("analytics", "all", "journal")
+        ) or any(until > span[0] for _, until in world.down)
+        if blind or any(t.kind == "lag" and t.at < span[1] and t.until > span[0] for t in world.plan.troubles):
+            return
+        for name in {name for rule in service.rules for name in rule.signals}:
+            settle = service.signals[name].settle
+            pace = RESTING_SECONDS if settle > SLOW_SETTLE else 0  # slow sources are read every 30 s while all is quiet
+            newest = (event.tick - settle - pace) // step * step
+            if ledger.at(name, newest) is None:
+                self.unread.append(f"at {clock(moment.at)}: {name} of {clock(newest)} was not taken in")
 
     def _objection(self, moment: Moment) -> str | None:
         """Why an automatic step had no reason; None where it had one."""
@@ -209,6 +249,53 @@ def never_less_safe_by_itself(run: Run) -> Iterator[str]:
         weaker = was is not None and now is not None and now < was
         if weaker and (pull is None or pull.automatic) and not _raced(run, write):
             yield f"at {clock(write.at)}: {before} became {write.what['value']}"
+
+
+def never_toward_the_worse(run: Run) -> Iterator[str]:
+    """Spec 17.10: no step toward a cohort known to be worse (versions known to be worse: `rollback_targets`)."""
+    yield from run.witness.worse
+
+
+def what_settled_is_read(run: Run) -> Iterator[str]:
+    """Spec 2: what has settled is taken in at the next tick (a slow source within 30 s), unless it cannot be read."""
+    yield from run.witness.unread
+
+
+def orders_alone_are_no_automation(run: Run) -> Iterator[str]:
+    """Spec 17.1: what is done in a person's name was ordered, approved or started by one."""
+    orders = (events.SetRung, events.RollBack, events.RestoreOrder, events.Trigger, events.Answer)
+    for pull in run.world.record.pulls:
+        moment = pull.moment
+        before = moment.before.incident
+        ramp = isinstance(moment.event, Polled) and before is not None and before.phase is Phase.RAMPING
+        if not pull.automatic and not pull.again and not isinstance(moment.event, orders) and not ramp:
+            yield f"at {clock(moment.at)}: {pull.effect.action}, by a {type(moment.event).__name__}"
+
+
+def no_page_delays_an_action(run: Run) -> Iterator[str]:
+    """Spec 17.7: a lever comes to its end in seconds, however the pagers do."""
+    for pull in run.world.record.pulls:
+        name, effect = pull.moment.service.name, pull.effect.id
+        kind = "kv" if isinstance(pull.effect.action, WriteKv) else "deployment"
+        due = run.deadline(pull.moment.at, LEVER_SECONDS, ("journal", "api", *_lever_targets(kind)))
+        ended = (
+            m.at for m in run.world.record.moments[name] if m.at >= pull.moment.at and effect not in m.after.outbox
+        )
+        at = next(ended, None)
+        if at is None or at > due:
+            when = f"at {clock(at)}" if at is not None else "never"
+            yield f"{pull.effect.action} of {clock(pull.moment.at)} came to its end {when}"
+
+
+def the_loop_turns(run: Run) -> Iterator[str]:
+    """Spec 17.8: every tick is taken, unless something stands in the way of polling itself."""
+    everything = ("analytics", "journal", "api", "kv.get", "deployments.get", "versions.get")
+    step = run.world.plan.step
+    for name, moments in run.world.record.moments.items():
+        times = [m.at for m in moments if isinstance(m.event, Polled)]
+        for last, next_ in itertools.pairwise(times):
+            if next_ > run.deadline(last, 2 * step, everything):
+                yield f"{name}: no tick between {clock(last)} and {clock(next_)}"
 
 
 def _kv_writes(run: Run) -> Iterator[tuple[Write, Any]]:
@@ -406,11 +493,13 @@ def no_secret_told(run: Run) -> Iterator[str]:
 
 
 def every_breach_ends(run: Run) -> Iterator[str]:
-    """Issue 4.2: a real breach ends in its action, or in people who were told, within two ticks of being seen."""
+    """Issue 4.2: a real breach ends in its action, or in a page that arrived, within two ticks of its data being there.
+
+    That the data were taken in when they were there is `what_settled_is_read`'s.
+    """
     for (name, _, start), breach in run.witness.breaches.items():
-        step = run.world.plan.step
-        due = run.deadline(breach.first_seen, 2 * step + 15, ("analytics", "page", "journal", "api"))
-        due += 2 * step
+        ticks = max(2 * run.world.plan.step, LEVER_SECONDS)  # a page waits for the lever's outcome
+        due = run.deadline(breach.first_seen, ticks, ("page", "journal", "api"))
         if breach.last_seen < due:
             continue  # it ended before
         if _answered(run, name, breach, due):
@@ -433,6 +522,8 @@ def _answered(run: Run, name: str, breach: Breach, due: float) -> bool:
             and incident.step.action >= breach.start
         ):
             return True
+        if rule in moment.after.rules and moment.after.rules[rule].refused is not None:
+            return True  # people were asked, and did not approve: it asks again once it has cleared (spec 8)
         if moment.after.stopped is not None or (incident is not None and rule in incident.rules and incident.shadow):
             return True
     for page in run.world.box.pages:
@@ -562,26 +653,30 @@ def _untold_blackouts(run: Run) -> Iterator[str]:
                 p for p in run.world.box.pages
                 if p.payload["service"] == name and "blind" in p.payload["title"] and fault.at - 3600 <= p.at <= fault.until + 60
             ]  # fmt: skip
-            held = [
+            rests = [
                 m for m in run.world.record.moments[name] if fault.at - 2000 < m.at < fault.until and _rests(m.after)
             ]
             # A deployment starts its rules afresh: none of them is blind until it could have been judged again.
             afresh = [w for w in run.writes("deployment") if fault.at - 600 < w.at < fault.until]
-            if not told and not held and not (name == "bookstrack" and afresh):
+            if not told and not rests and not (name == "bookstrack" and afresh):
                 yield f"{name}: the analytics were out from {clock(fault.at)} to {clock(fault.until)}, and nobody was told"
 
 
 def _rests(state: State) -> bool:
     """In an override the samples count anew, so that nothing is blind at once."""
-    incident: Incident | None = state.incident
-    return incident is not None
+    return state.incident is not None and state.incident.override is not None
 
 
 PROMISES: tuple[Promise, ...] = (
     no_action_without_a_reason,
     missing_data_says_nothing,
     only_samples_that_were_read,
+    what_settled_is_read,
     never_less_safe_by_itself,
+    never_toward_the_worse,
+    orders_alone_are_no_automation,
+    no_page_delays_an_action,
+    the_loop_turns,
     no_step_twice,
     no_message_lost,
     no_action_untold,

@@ -19,7 +19,7 @@ from notaus.core.sample import Readings, Sample
 from notaus.core.service import Service
 from notaus.core.signal import Shape, Signal
 from notaus.errors import ReadFailed
-from tests.simulation.faults import Plan
+from tests.simulation.faults import EPOCH, Plan
 
 TRAILING = 0.7
 """The part of the failures that come in bursts, where a service's failures are bursty."""
@@ -89,7 +89,8 @@ class Users:
         self._books(at, rng)
 
     def _requests(self, rng: random.Random, at: int, per_minute: float) -> int:
-        daily = 1 + 0.4 * math.sin(2 * math.pi * (at % DAY) / DAY)
+        time_of_day = at - EPOCH + 3600 * self.plan.hour
+        daily = 1 + 0.4 * math.sin(2 * math.pi * time_of_day / DAY)
         factor = self.weather("traffic", at, 1.0)
         return poisson(rng, per_minute * daily * factor * self.plan.step / 60)
 

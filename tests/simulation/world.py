@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import json
 import random
 import sys
+from collections import Counter
 from collections.abc import Callable, Mapping
+from contextvars import Context
 from dataclasses import dataclass, replace
 from functools import cache, partial
 from pathlib import Path
@@ -24,20 +27,26 @@ from notaus.config import Configuration
 from notaus.config.settings import Webhook
 from notaus.config.sources import AnalyticsEngine
 from notaus.core import event as events
+from notaus.core.event import Polled
+from notaus.core.fleet import Stepped
 from notaus.core.incident import Phase
 from notaus.core.ladder import DeploymentLever, KvLever
 from notaus.core.rule import Bound, Comparison, Rule
+from notaus.core.sample import History
 from notaus.core.service import Contact, Contacts, Mode, Service
+from notaus.core.state import State
 from notaus.core.verification import RampStep
+from notaus.daemon.engine import Guarded
 from notaus.daemon.scheduler import Bells
 from notaus.errors import ConfigurationError, NotausError, ReadFailed
-from notaus.journal import Journal
+from notaus.journal import Journal, decode
 from notaus.journal import Record as Written
 from notaus.sandbox import Sandbox
 from notaus.sandbox.box import Lags
 from notaus.sandbox.services import Canary
-from tests.simulation.faults import EPOCH, PAST, Deed, Fault, Plan
+from tests.simulation.faults import BAD, EPOCH, PAST, Deed, Fault, Plan
 from tests.simulation.journals import MemoryJournal, TroubledJournal
+from tests.simulation.processes import Process, tasks_of_processes
 from tests.simulation.record import Moment, Pull, Record, clock
 from tests.simulation.traffic import SyntheticReader, Users
 
@@ -64,10 +73,11 @@ def _files() -> Configuration:
 
 @dataclass(slots=True)
 class _Daemon:
-    """One process."""
+    """One daemon in its process."""
 
     app: App
     bells: _VirtualBells
+    process: Process
 
 
 class _VirtualBells(Bells):
@@ -101,7 +111,10 @@ class _VirtualBells(Bells):
 
 
 class _Network(httpx.AsyncBaseTransport):
-    """A daemon's network: the sandbox, some milliseconds away, and a place to crash at."""
+    """A daemon's network: the sandbox, some milliseconds away, and a place to crash at.
+
+    The sandbox is no part of the process that calls it.
+    """
 
     def __init__(self, world: World, owner: str) -> None:
         self._world, self._owner = world, owner
@@ -117,7 +130,7 @@ class _Network(httpx.AsyncBaseTransport):
             url = f"https://api.cloudflare.com/pages/webhook/{request.url.path.rpartition('/')[2]}"
             headers = [(k, v) for k, v in request.headers.raw if k.lower() != b"host"]
             request = httpx.Request(request.method, url, headers=headers, content=body, extensions=request.extensions)
-        response = await self._inner.handle_async_request(request)
+        response = await asyncio.create_task(self._inner.handle_async_request(request), context=Context())
         if world.reached(self._owner, "after request"):
             await asyncio.Event().wait()
         return response
@@ -128,6 +141,7 @@ class World:
 
     def __init__(self, plan: Plan, loop: VirtualTimeLoop) -> None:
         self.plan, self.loop = plan, loop
+        loop.set_task_factory(tasks_of_processes)
         self.rng = random.Random(f"world {plan.seed}")
         self.record = Record()
         self.record.on_pull, self.record.on_moment = self._on_pull, self._on_moment
@@ -140,7 +154,10 @@ class World:
         self.reader = SyntheticReader(self.users, plan, self.services, self)
         self.journal: Any = Journal.open("sqlite://") if plan.real_journal else MemoryJournal()
         self.daemons: list[_Daemon] = []
-        self.rising = 0
+        self.processes: list[Process] = []
+        """All that ever were."""
+        self.tally: Counter[str] = Counter()
+        """What was injected, and what came of it, by kind."""
         self.started = 0
         self.armed: tuple[str, int, Deed] | None = None
         self.waiting: list[Deed | Fault] = []
@@ -259,6 +276,7 @@ class World:
             self._befall(fault)
 
     def _befall(self, fault: Fault) -> None:
+        self.tally[f"fault: {fault.target}"] += 1
         if fault.target not in ("analytics", "journal"):
             self.box.faults.add(fault.target, [fault.kind], fault.until - fault.at, at=fault.at)
 
@@ -307,20 +325,26 @@ class World:
         self.armed = (point, count - 1, deed) if count > 1 else None
         if count > 1:
             return False
-        dying = next((d for d in self.daemons if d.app.leadership.owner == owner), None)
+        dying = next((d for d in self.daemons if d.process.name == owner), None)
         if dying is None:
             return False
-        self.record.say(self.true_time(), f"CRASH {point}")
-        self._spawn(self._crash(dying, deed.what["down"]))
+        self._kill(dying, deed)
         return True
 
-    async def _crash(self, dying: _Daemon, down: float) -> None:
+    def _kill(self, dying: _Daemon, deed: Deed) -> None:
+        """The process is gone from this very moment."""
         if dying not in self.daemons:
             return
         self.daemons.remove(dying)
-        self.rising += 1
+        self.record.say(self.true_time(), f"CRASH {deed.what['point']}")
+        self.tally[f"crash: {deed.what['point']}"] += 1
+        dying.process.kill()
+        self._spawn(self._rise(dying.process, deed.what["down"]))
+
+    async def _rise(self, dead: Process, down: float) -> None:
+        """After a while, a new process."""
         begun = self.true_time()
-        await dying.app.crash()
+        self._left_behind(dead)
         for hook in self.on_crash:
             hook(self)
         await asyncio.sleep(down if not self.healed else 1)
@@ -335,15 +359,17 @@ class World:
             except NotausError as failed:
                 self.record.say(self.true_time(), f"the start fails: {failed}")
                 await asyncio.sleep(5)
-        self.rising -= 1
         self.down.append((begun, self.true_time()))
 
     async def _start(self) -> None:
         self.started += 1
         owner = f"replica-{self.started}"
         self.record.say(self.true_time(), f"starts: {owner}")
-        bells = _VirtualBells()
-        journal = TroubledJournal(self.journal, self.journal_failing, partial(self.reached, owner), self._written)
+        bells, process = _VirtualBells(), Process(owner)
+        self.processes.append(process)
+        journal = TroubledJournal(
+            self.journal, self.journal_failing, partial(self.reached, owner), partial(self._written, process)
+        )
         app = App(
             self.configuration,
             journal,  # type: ignore[arg-type]
@@ -352,18 +378,38 @@ class World:
             bells=bells,
             readers=lambda entry: self.reader,
             owner=owner,
-            watchers=(lambda g, e, s: self.record.watch(self.true_time(), g, e, s),),
+            watchers=(partial(self._committed, process),),
         )
-        daemon = _Daemon(app, bells)
+        daemon = _Daemon(app, bells, process)
         self.daemons.append(daemon)
-        try:
-            await app.start()
-        except BaseException:
+        starting = process.start(app.start())
+        await asyncio.wait([starting])
+        if process.alive and starting.exception() is not None:
             self.daemons.remove(daemon)
-            await app.crash()
-            raise
+            process.kill()
+            starting.result()
 
-    def _written(self, record: Written) -> None:
+    def _committed(self, process: Process, guarded: Guarded, event: events.Event, stepped: Stepped) -> None:
+        if process.alive:
+            process.uncommitted.pop(guarded.service.name, None)
+            self.record.watch(self.true_time(), guarded, event, stepped)
+
+    def _left_behind(self, process: Process) -> None:
+        """What a dead process had written down and not yet taken over: the next one finds it, so it has happened."""
+        for name, written in process.uncommitted.items():
+            body, told = json.loads(json.dumps((written.state, written.event)))
+            state = decode(State, body)
+            before = self.record.states.get(name, State(name))
+            asked = tuple(effect for id, effect in state.outbox.items() if id not in before.outbox)
+            event = decode(events.Event, told) if told else Polled(state.tick, written.at, {})
+            if isinstance(event, Polled):
+                event = replace(event, readings=written.readings)
+            guarded = Guarded(self.configuration.service(name), state)
+            self.record.watch(self.true_time(), guarded, event, Stepped(state, History(), asked))
+
+    def _written(self, process: Process, record: Written) -> None:
+        if record.state is not None:
+            process.uncommitted[record.service] = record
         kept = getattr(self.journal, "states", {})
         text = kept.get(record.service) or json.dumps(record.state, separators=(",", ":"))
         self.record.note(record.kind + text)
@@ -404,10 +450,13 @@ class World:
     async def _do(self, deed: Deed) -> None:
         now, what = self.true_time(), deed.what
         self.record.say(now, f"DEED {deed.kind} {what or ''}")
+        if deed.kind != "crash":
+            self.tally[f"deed: {deed.kind}"] += 1
         match deed.kind:
-            case "crash" if what["point"] == "now":
+            case "crash" if what["point"] == "any await":
                 if self.daemons:
-                    self._spawn(self._crash(self.rng.choice(self.daemons), what["down"]))
+                    daemon = self.rng.choice(self.daemons)
+                    daemon.process.doom(what["count"], lambda: self._kill(daemon, deed))
             case "crash":
                 self.armed = (what["point"], what["count"], deed)
             case "clock":
@@ -419,6 +468,8 @@ class World:
                 self._revise(what)
             case "deploy bad":
                 self._deploy(what["how"])
+            case "deploy gradually":
+                self._spawn(self._deploy_gradually(what["how"]))
             case "deploy good":
                 self._deploy(None)
             case "deploy old" | "deploy again" | "deploy half":
@@ -437,6 +488,22 @@ class World:
         if how is not None:
             self.bad[version.id] = how
         worker.deploy(version.id)
+
+    async def _deploy_gradually(self, how: Mapping[str, float]) -> None:
+        """A bad version comes at 10, 50 and 100 %, unless somebody deploys something else meanwhile."""
+        worker = self.box.workers["api-worker"]
+        assert worker.active is not None
+        before, self.released = worker.active.versions[0][0], self.released + 1
+        version = worker.upload(f"v2.{self.released}.0")
+        self.bad[version.id] = how
+        mine = None
+        for percent in (10.0, 50.0, 100.0):
+            if self.healed or (mine is not None and worker.active.id != mine):
+                return
+            shares = ((version.id, percent), (before, 100 - percent))
+            worker.deploy(shares if percent < 100 else version.id)
+            mine = worker.active.id
+            await asyncio.sleep(self.rng.choice((120, 400, 900)))
 
     def _redeploy(self, kind: str) -> None:
         worker = self.box.workers["api-worker"]
@@ -470,6 +537,9 @@ class World:
             rule = self.rng.choice([r for r in service.rules if not r.trigger])
             new = replace(rule, hold=self.rng.choice((0, 60, 120, 180))) if what == "hold" else _shifted(rule)
             changed = replace(service, rules=tuple(new if r.name == rule.name else r for r in service.rules))
+        elif what == "drop a rule":
+            dropped = self.rng.choice([r for r in service.rules if not r.trigger])
+            changed = replace(service, rules=tuple(r for r in service.rules if r.name != dropped.name))
         elif what == "observe":
             mode = Mode.ACT if service.mode is Mode.OBSERVE else Mode.OBSERVE
             changed = replace(service, mode=mode)
@@ -483,12 +553,14 @@ class World:
             hash=f"seed-{self.plan.seed}-{self.reloads}",
         )
         try:
-            for daemon in self.daemons:
-                await daemon.app.reload(configuration)
+            for daemon in list(self.daemons):
+                reloading = daemon.process.start(daemon.app.reload(configuration))
+                await asyncio.wait([reloading])
+                if daemon.process.alive:
+                    reloading.result()
         except (ConfigurationError, NotausError) as refused:
             self.record.say(self.true_time(), f"reload refused: {refused}")
-            if not isinstance(refused, ConfigurationError):
-                self.configuration = self.configuration
+            self.tally["reload refused"] += isinstance(refused, ConfigurationError)
             return
         self.configuration = configuration
         self.services.update({s.name: s for s in services})
@@ -579,10 +651,11 @@ class World:
             elif chosen != "write":
                 self._order(name, "restore" if chosen == "restore" else "close")
         else:
-            chosen = self.rng.choice(("restore", "close", "fix", "fix", "release"))
-            if chosen == "fix":
-                self.record.say(self.true_time(), "DEED a person deploys a fix")
-                self._deploy(None)
+            chosen = self.rng.choice(("restore", "close", "fix", "fix", "bad fix", "release"))
+            if chosen in ("fix", "bad fix"):
+                self.record.say(self.true_time(), f"DEED a person deploys a {chosen}")
+                self.tally[f"deed: a {chosen} forward"] += 1
+                self._deploy(self.rng.choice(BAD) if chosen == "bad fix" else None)
             else:
                 self._order(name, chosen)
 
@@ -599,7 +672,7 @@ class World:
     # The run
 
     def _spawn(self, chore: Any) -> None:
-        task = asyncio.create_task(chore)
+        task = asyncio.create_task(chore, context=Context())  # no part of the daemon's process that led to it
         self.tasks.add(task)
         task.add_done_callback(self._ended)
 
@@ -612,8 +685,12 @@ class World:
         try:
             await self._play()
         finally:
-            for daemon in self.daemons:
-                await daemon.app.crash()
+            for process in self.processes:
+                process.kill()
+            await asyncio.sleep(0)
+            self.loop.set_exception_handler(lambda loop, context: None)  # what is buried has nothing more to say
+            for process in self.processes:
+                process.bury()
         return self
 
     async def _play(self) -> None:
@@ -639,7 +716,7 @@ class World:
                 cured = True
                 self._cure()
             for daemon in list(self.daemons):
-                daemon.bells.poll()
+                daemon.process.call(daemon.bells.poll)
             self._people()
         await self._until(end + step / 2)
 
@@ -647,6 +724,8 @@ class World:
         """All faults end, and what was deployed badly is put right by its makers."""
         self.record.say(self.true_time(), "everything heals")
         self.armed, self.waiting = None, []
+        for daemon in self.daemons:
+            daemon.process.spare()
         self.box.faults.clear()
         self.bad.clear()
 
@@ -679,11 +758,14 @@ def play(plan: Plan, prepare: Callable[[World], None] = lambda world: None) -> W
         raise structlog.DropEvent
 
     before = structlog.get_config()
+    gc.collect()  # the run before; during this one there is little to collect, and looking for it costs a fifth of the time
+    gc.disable()
     structlog.configure(processors=[capture], cache_logger_on_first_use=False)
     try:
         world = run(lambda loop: _prepared(World(plan, loop), prepare).play())
     finally:
         structlog.configure(**before)
+        gc.enable()
     world.record.logged = found
     return world
 

@@ -135,6 +135,7 @@ def _look_at_deployments(turn: Turn, view: DeploymentsView) -> None:
 
 def _foreign_deployment(turn: Turn, live: Deployment, served_before: bool) -> None:
     approval.withdraw(turn, "somebody deployed")
+    _judge_anew(turn, live)
     incident = turn.incident
     rolled_back = turn.state.rung != turn.service.ladder.rungs[0].name
     turn.change(rung=turn.service.ladder.rungs[0].name)
@@ -151,6 +152,15 @@ def _foreign_deployment(turn: Turn, live: Deployment, served_before: bool) -> No
     turn.move(Cause.MOVED)
     turn.update(settled_at=turn.at)
     tell(turn, f"{label} was deployed: a fix-forward, guarded afresh")
+
+
+def _judge_anew(turn: Turn, live: Deployment) -> None:
+    """What was done and told about holds of `live` while it could not be seen was about the one before it."""
+    for rule in turn.service.rules:
+        run = turn.rule_state(rule.name).run
+        late = run is not None and run.end >= live.created + turn.service.window(rule)
+        if late and turn.service.rolls_back(rule):
+            turn.mark(rule.name, handled=None, told=None, thin=None)
 
 
 def remember_before(turn: Turn) -> None:

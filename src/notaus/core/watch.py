@@ -33,13 +33,18 @@ def _hold(turn: Turn, rule: Rule) -> Hold:
     service, state = turn.service, turn.rule_state(rule.name)
     due = turn.at - service.settle(rule)
     seen = min(state.newest, due) if state.newest is not None else due
+    counted, run = first_counted(turn, rule), state.run
+    if run is not None and run.start < counted:
+        run = None  # of a deployment that has been replaced, as was found out late: the live one begins its own
     # Enough to see the whole `for`; a run that began earlier is carried. What is ignored may stretch a run at will.
-    span = service.lookback if rule.no_data is NoData.IGNORE else max(rule.hold, rule.hold_within or 0) + service.step
-    first = max(first_counted(turn, rule), turn.at - service.lookback, seen - span)
+    span = max(rule.hold, rule.hold_within or 0) + service.step
+    if rule.no_data is NoData.IGNORE or run is not state.run:
+        span = service.lookback
+    first = max(counted, turn.at - service.lookback, seen - span)
     first = aligned(first, service.step)
     answers = truths(rule, turn.history, first, due, service.step)
     gap = service.lookback if rule.no_data is NoData.IGNORE else rule.hold_within or 0
-    return carried(judge(rule, answers, service.step), first, state.run, gap)
+    return carried(judge(rule, answers, service.step), first, run, gap)
 
 
 def first_counted(turn: Turn, rule: Rule) -> int:
