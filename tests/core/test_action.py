@@ -51,6 +51,19 @@ def test_after_ten_seconds_without_an_outcome_people_are_told_once() -> None:
     assert len(situation.said) == 2
 
 
+def test_a_slow_lever_that_a_later_step_has_overtaken_is_told_of_no_more() -> None:
+    """People would hear of the newest step that it is not confirmed, whose ten seconds have only begun."""
+    situation = a_situation(levers=None)
+    situation.until(Phase.ACTING, {"native.error_rate": 0.02})
+    situation.run(195, BAD)
+    assert situation.rungs == ["reduced", "emergency"]
+    earlier, later = situation.pulled
+    situation.take(LeverSlow(situation.at, earlier.id))
+    assert not situation.heard("not confirmed yet")
+    situation.take(LeverSlow(situation.at, later.id))
+    assert situation.titles[-1] == "pix: stepping to emergency (not confirmed yet)"
+
+
 def test_the_same_outcome_twice_changes_nothing() -> None:
     """A step counted, told or verified twice after a restart."""
     situation = acting()

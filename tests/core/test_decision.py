@@ -69,6 +69,27 @@ def test_what_nobody_can_tell_takes_no_step() -> None:
     assert situation.heard("cannot tell whether reduced helped")
 
 
+def test_whoever_cannot_tell_looks_again_for_one_more_validate() -> None:
+    """Data that is a minute late ends the verdict, and people are called."""
+    situation = a_situation()
+    situation.until(Phase.VALIDATING, MILD)
+    situation.run(420, {"native.error_rate": None})
+    assert situation.phase is Phase.VALIDATING
+    assert not situation.heard("cannot tell")
+    situation.run(150)
+    assert situation.phase is Phase.MITIGATED
+
+
+def test_a_hold_is_acted_on_and_told_once() -> None:
+    """The rule joins its own step, and people hear of it at every tick."""
+    situation = a_situation()
+    situation.until(Phase.VALIDATING, BAD)
+    titles = situation.titles
+    situation.run(90, BAD)
+    assert situation.titles == titles
+    assert not situation.heard("errors high has joined")
+
+
 def test_a_hold_that_began_before_the_verdict_takes_no_step_until_it_has_begun_anew() -> None:
     """Spec 18: shown on the page; it acts once it has broken and begun anew."""
     slower = {"native.latency_p90": 500}

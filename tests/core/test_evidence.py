@@ -172,6 +172,14 @@ def test_the_episode_is_the_longest_stretch_in_which_more_than_half_was_true() -
     assert "3 of 60 requests" in none.text
 
 
+def test_true_of_exactly_half_is_not_most_of_an_episode() -> None:
+    """A stretch as healthy as it is bad, pooled as one fault."""
+    # From the newest back: 4 bad, 1 fine, 1 unknown, 3 fine. All nine, two windows, would be half and half.
+    shares = [0.0] * 3 + [None] + [0.0] + [0.05] * 4
+    found = evidence(a_rule(hold=45), rates(*shares), run_of(45, T0 + 5 * STEP))
+    assert "5 of 100 requests" in found.text
+
+
 def test_an_episode_is_at_most_half_an_hour_and_at_least_the_hold() -> None:
     """A chronic fault pooled over a day would hide that it is over."""
     shares = [0.05] * 200
@@ -273,6 +281,13 @@ def test_a_quantile_needs_its_requests_in_the_hold_of_both_cohorts(native: int, 
     assert found.sufficient is enough
     assert ("100 are needed" in found.text) is not enough
     assert str(3 * min(native, proxy)) in found.text
+
+
+@pytest.mark.parametrize(("requests", "enough"), [(100, True), (99, False)])
+def test_min_requests_are_enough(requests: int, enough: bool) -> None:
+    """ "100 requests, 100 are needed"."""
+    history = History().merged({"native.latency_p90": (a_sample(T0, 700, requests),)}, 0)
+    assert evidence(a_rule("native.latency_p90 > 600", hold=0), history, run_of(0)).sufficient is enough
 
 
 def test_a_quantile_of_a_sampled_source_counts_what_was_seen() -> None:

@@ -15,25 +15,30 @@ from notaus.core.event import (
     RestoreOrder,
     RollBack,
     SetRung,
+    Started,
     Trigger,
 )
 from notaus.core.incident import Phase
 from notaus.core.page import Message
 from notaus.core.rule import Severity
 from notaus.core.service import Mode, OverridePolicy
+from notaus.core.state import State
 from notaus.core.verification import RampStep, Restore, RestoreNeed
 from tests.builders import (
     APPROVER,
     HIGHER,
     KV_RULES,
     READ_BACK,
+    T0,
     Situation,
     a_comparison,
+    a_deployment,
     a_kv_ladder,
     a_rollback_service,
     a_rule,
     a_service,
     a_situation,
+    a_view,
 )
 
 BAD = {"native.error_rate": 0.05}
@@ -102,6 +107,27 @@ def test_reminders_come_after_5_and_15_minutes_and_expiry_after_30() -> None:
     assert APPROVER in situation.incident.contacts
 
 
+def test_what_was_asked_is_not_asked_again_while_its_hold_goes_on() -> None:
+    """People asked the same at every tick."""
+    situation = asked()
+    titles = situation.titles
+    situation.run(240, ERRORS)
+    assert situation.titles == titles
+
+
+def test_an_expired_request_is_asked_again_only_once_its_condition_has_cleared() -> None:
+    """One healthy sample, and people who were asked in vain are asked the same again."""
+    situation = asked()
+    situation.run(1800, ERRORS)
+    assert situation.heard("is expired")
+    situation.tick()
+    situation.run(330, ERRORS)
+    assert situation.state.request is None
+    situation.run(150)
+    situation.run(330, ERRORS)
+    assert situation.state.request is not None
+
+
 def test_a_denied_request_is_not_asked_again_for_the_same_hold() -> None:
     """People said no."""
     situation = asked()
@@ -154,6 +180,21 @@ def test_on_approve_everything_is_checked_again() -> None:
     situation = asked()
     situation.take(Judge(situation.at, "bob", "v1", True))
     assert "there is no known-stable version" in order(situation, Answer(situation.at, "ann", True))[1]
+    assert situation.pulled == []
+
+
+def test_an_approval_is_for_the_target_that_was_asked_about() -> None:
+    """Approved: v1. Since then v1 was flagged, and v0 is the target: nobody said yes to that, nor to v1 now."""
+    service = a_rollback_service()
+    view = a_view(a_deployment(T0 - 90000, "v1"), a_deployment(T0 - 180000, "v0"))
+    situation = Situation(service, State(service.name), view=view)
+    situation.take(Started(situation.at, "config-1"))
+    situation.run(900)
+    situation.deploy("v2")
+    situation.run(900)
+    situation.until(Phase.AWAITING_APPROVAL, ERRORS)
+    situation.take(Judge(situation.at, "bob", "v1", True))
+    assert order(situation, Answer(situation.at, "ann", True)) == (False, "not done: the target is another one by now")
     assert situation.pulled == []
 
 
@@ -254,6 +295,20 @@ def test_a_less_safe_value_in_an_incident_is_an_override() -> None:
     assert warning.severity is Severity.CRITICAL
     assert "notaus release pix" in warning.lines[-1]
     assert order(situation, Release(situation.at, "ann"))[0]
+    situation.tick(BAD)
+    assert situation.rungs == ["emergency", "emergency"]
+
+
+def test_after_an_override_only_samples_after_it_count() -> None:
+    """Handed back at once, a hold that had begun before would act within the minute."""
+    situation = a_situation()
+    situation.until(Phase.VALIDATING, BAD)
+    situation.run(75, BAD)
+    situation.key = {"canary_percent": 10, "emergency_proxy": False}
+    situation.tick(BAD)
+    assert order(situation, Release(situation.at, "ann"))[0]
+    situation.run(165, BAD)
+    assert situation.rungs == ["emergency"]
     situation.tick(BAD)
     assert situation.rungs == ["emergency", "emergency"]
 

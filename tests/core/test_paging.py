@@ -17,7 +17,7 @@ from notaus.core.sample import Sample
 from notaus.core.service import Contact
 from notaus.core.signal import Shape, Unit
 from notaus.core.verification import CheckResult, as_expected
-from tests.builders import CRITICAL, HIGHER, TEAM, Situation, a_rate, a_rule, a_sample, a_situation
+from tests.builders import CRITICAL, HIGHER, TEAM, Situation, a_rate, a_rule, a_sample, a_service, a_situation
 
 BAD = {"native.error_rate": 0.05}
 MILD = {"native.error_rate": 0.02}
@@ -39,6 +39,21 @@ def test_a_page_raised_to_critical_rings_anew_and_goes_to_more_people() -> None:
     assert [m.sequence for m in situation.said] == list(range(1, len(situation.said) + 1))
     assert {m.thread for m in situation.said} == {f"notaus/pix/{situation.incident.id}"}
     assert situation.said[0].status is Status.OPEN
+
+
+def test_a_critical_rule_that_joins_a_warning_rings_anew() -> None:
+    """No step is left to take for it, and so nobody would be woken."""
+    rules = (
+        a_rule("native.error_rate > 1.5%", 60, name="errors", severity=Severity.WARNING),
+        a_rule("r2.failures > 5", 60, name="uploads failing"),
+    )
+    situation = a_situation(a_service(rules=rules))
+    situation.until(Phase.VALIDATING, MILD)
+    situation.run(90, {**MILD, "r2.failures": 9})
+    joined = situation.told("uploads failing has joined")
+    assert (joined.severity, joined.loud) == (Severity.CRITICAL, True)
+    assert CRITICAL in situation.incident.contacts
+    assert situation.rungs == ["emergency"]
 
 
 def test_where_a_channel_fails_the_next_contact_is_told_and_it_ends() -> None:

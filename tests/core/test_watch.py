@@ -8,12 +8,13 @@ from fractions import Fraction
 import pytest
 
 from notaus.core.effect import Outcome
-from notaus.core.event import Reconfigured, Trigger
+from notaus.core.event import Close, Reconfigured, Trigger
 from notaus.core.fleet import halt, keep_from, missing_before
 from notaus.core.incident import Phase
 from notaus.core.page import Status
 from notaus.core.rule import NoData, Severity
 from notaus.core.service import Mode
+from notaus.core.state import Request
 from tests.builders import (
     KV_RULES,
     T0,
@@ -60,6 +61,29 @@ def test_flapping_is_told_once_an_hour_and_never_acts() -> None:
     assert situation.heard("over: flapping: errors high")
 
 
+def test_it_takes_three_runs_to_flap_however_much_of_the_time_was_true() -> None:
+    """Two long breaches, each short of its `for`, told as flapping; or the third one not told."""
+    situation = a_situation(a_service(rules=(a_rule(hold=600, name="r"),)))
+    for _ in range(2):
+        situation.run(300, BAD)
+        situation.run(15)
+    assert situation.notices() == []
+    situation.tick(BAD)
+    assert situation.notices() == ["pix: flapping: r"]
+
+
+@pytest.mark.parametrize(("calm", "told"), [(30, ["pix: flapping: r"]), (45, [])])
+def test_runs_flap_within_fifteen_minutes(calm: int, told: list[str]) -> None:
+    """A run that ended 15 minutes ago counted as one of three, or one that ended later left out."""
+    situation = a_situation(a_service(rules=(a_rule(hold=1200, name="r"),)))
+    situation.run(1125, BAD)
+    situation.run(15)
+    situation.run(825, BAD)
+    situation.run(calm)
+    situation.tick(BAD)  # the first run ended 870 s ago, and `calm`'s further 15 s make it 900
+    assert situation.notices() == told
+
+
 def test_what_ended_while_nobody_could_look_is_told_as_missed() -> None:
     """A breach during an outage of the analytics API would be lost."""
     situation = a_situation()
@@ -95,6 +119,17 @@ def test_a_rule_that_cannot_be_evaluated_is_told_and_becomes_critical() -> None:
     situation.tick()
     assert situation.heard("over: blind: reads fail")
     assert situation.pulled == []
+
+
+def test_blindness_is_told_at_the_very_tick_at_which_it_has_lasted() -> None:
+    """`blind_after: 5m` told at 4:45, or at 5:15 (critical: 15:00)."""
+    situation = a_situation()
+    situation.pending = frozenset({"native.error_rate"})
+    situation.tick()
+    first = situation.at
+    situation.run(1200)
+    told = [(m.at - first, m.severity) for m in situation.said]
+    assert told == [(300, Severity.WARNING), (900, Severity.CRITICAL)]
 
 
 def test_traffic_that_is_gone_is_blindness_and_a_cohort_without_traffic_by_our_doing_is_not() -> None:
@@ -228,6 +263,18 @@ def test_the_baseline_learns_outside_incidents_only() -> None:
     assert usual.of / usual.among < 0.0031
 
 
+def test_what_an_incident_brought_is_not_learned_after_its_end_either() -> None:
+    """Windows are learned half an hour late: closed by then, the incident would be taken for the usual behaviour."""
+    situation = a_situation(a_service(baselines=None))
+    situation.run(2400)
+    situation.until(Phase.VALIDATING, BAD)
+    situation.run(60)
+    situation.take(Close(situation.at, "ann", situation.incident.id, "mended"))
+    situation.run(2400)
+    usual = situation.state.baselines["native.error_rate"]
+    assert usual.of / usual.among < 0.0031
+
+
 @pytest.mark.parametrize(("lasts", "learned"), [(600, True), (5400, False)])
 def test_a_breach_is_usual_once_it_has_ended_by_itself_within_half_an_hour(lasts: int, learned: bool) -> None:
     """What comes and goes is how the service is; left out, the usual looks better than it is. What goes on is trouble."""
@@ -327,6 +374,33 @@ def test_a_condition_across_deployments_blames_none_of_them() -> None:
     assert situation.told("no single deployment is to blame").severity is Severity.CRITICAL
 
 
+@pytest.mark.parametrize(("healthy_at", "told"), [((15, 30, 45), True), ((60,), False), ((75,), False)])
+def test_samples_that_straddle_a_deployment_speak_neither_for_nor_against_it(
+    healthy_at: tuple[int, ...], told: bool
+) -> None:
+    """A window of both versions ends the trouble of one; or one that lies wholly before or after a start is left out."""
+    situation = a_situation(live="v1")
+    for tag in ("v2", "v3", "v4"):
+        for since in (15, 30, 45, 60, 75):  # the last ends as the next version starts
+            situation.tick({} if since in healthy_at else SPIKE)
+        situation.deploy(tag)
+    for since in (15, 30, 45, 60, 75, 90):
+        situation.tick({} if since in healthy_at else SPIKE)
+    assert situation.heard("no single deployment is to blame") is told
+
+
+def test_a_hold_of_a_rollback_rule_begins_with_the_first_window_that_is_wholly_the_versions_own() -> None:
+    """A version rolled back for what the one before it served."""
+    situation = a_situation(live="v1")
+    situation.deploy("v2")
+    start = situation.at
+    situation.tick(SPIKE)
+    while (hold := (situation.last.holds or {})["error spike"]).standing is None:  # type: ignore[union-attr]
+        situation.tick(SPIKE)
+        assert situation.at - start <= 300
+    assert hold.standing.start - start == 60
+
+
 def test_a_changed_rule_counts_samples_afresh_and_a_shadow_incident_ends_when_the_service_acts() -> None:
     """A hold counts only samples since the rule came into force."""
     situation = a_situation(a_service(mode=Mode.OBSERVE))
@@ -338,6 +412,22 @@ def test_a_changed_rule_counts_samples_afresh_and_a_shadow_incident_ends_when_th
     assert situation.pulled == []
     situation.run(45, MILD)
     assert situation.rungs == ["reduced"]
+
+
+def test_something_is_going_on_while_a_condition_holds_or_an_incident_or_a_request_is_open() -> None:
+    """What is at rest is looked at in turn, and its polls are kept as samples alone: an emergency must not be."""
+    situation = a_situation()
+    assert not situation.state.going_on
+    situation.tick(BAD)
+    assert situation.state.going_on
+    situation.tick()
+    assert not situation.state.going_on
+    situation.until(Phase.VALIDATING, BAD)
+    situation.run(60)
+    assert situation.state.going_on
+    asking = a_situation()
+    request = Request("pix-1", (), "reduced", T0, 1800, T0, "why", Severity.WARNING)
+    assert replace(asking.state, request=request).going_on
 
 
 def test_resting_rules_are_left_alone() -> None:

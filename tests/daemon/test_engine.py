@@ -80,6 +80,21 @@ async def test_a_breach_that_ended_while_the_journal_failed_pulls_no_lever_after
 
 
 @on_virtual_time
+async def test_a_step_that_was_never_written_leaves_nothing_behind() -> None:
+    """Memory would hold an action, and the next record an incident, of which the journal knows no beginning."""
+    desk = Desk()
+    await desk.tick()
+    for _ in range(12):
+        await desk.tick(**BAD)
+    state = desk.guarded.state
+    desk.journal.broken = True
+    await desk.tick(**BAD)
+    await asyncio.sleep(90)  # by now the poll is too old to be written
+    assert desk.guarded.state is state
+    assert desk.starter.started == []
+
+
+@on_virtual_time
 async def test_an_order_during_a_failing_journal_is_answered_in_time_and_does_not_happen_later() -> None:
     """A person told "failed" acts by hand; the order must not be carried out an hour later on top."""
     desk = Desk()

@@ -145,6 +145,14 @@ async def test_whatever_goes_wrong_in_a_read_is_a_problem_that_is_told() -> None
 
 
 @on_virtual_time
+async def test_why_the_key_cannot_be_read_goes_into_the_poll() -> None:
+    """People would never be told that notaus is blind to what is in force."""
+    rounds = Rounds(world_error=ReadFailed("a 500"))
+    await rounds.ring()
+    assert rounds.posted[-1].problems == {"world": "a 500"}
+
+
+@on_virtual_time
 async def test_a_read_that_hangs_ends_at_its_deadline() -> None:
     """One stuck connection would stop the service's polls for ever."""
     rounds = Rounds(hangs=3600)
