@@ -12,14 +12,15 @@ import httpx
 import pytest
 from pydantic import SecretStr
 
-from notaus import config
+from notaus import config, web
 from notaus.app import App, web_token
 from notaus.backtest.runner import _Bells
 from notaus.backtest.virtual_time import run
 from notaus.clock import SystemClock
 from notaus.config import Configuration
-from notaus.config.settings import Channels
+from notaus.config.settings import Channels, Hook
 from notaus.core.event import Reply, SetRung
+from notaus.core.rule import Alert
 from notaus.core.sample import Sample
 from notaus.core.service import Service
 from notaus.errors import ConfigurationError, JournalFailed, NotausError
@@ -353,3 +354,68 @@ async def test_a_reload_does_not_give_back_what_was_spent_of_the_budget(house: H
     (client,) = app.outside.clients.values()
     assert client.budget_remaining("api") == spent
     assert f'api_budget_remaining_ratio{{family="api"}} {spent}'.encode() in app.metrics.render()
+
+
+class Outsider:
+    """Calls a daemon's hooks."""
+
+    def __init__(self, app: App) -> None:
+        page = web.create(app, app.metrics, "planted-web-token")
+        transport = httpx.ASGITransport(page, raise_app_exceptions=False)
+        self.http = httpx.AsyncClient(transport=transport, base_url="http://notaus.test")
+
+    async def call(self, name: str, body: object) -> httpx.Response:
+        return await self.http.post(f"/hooks/{name}", json=body, headers={"authorization": f"Bearer {HOOK_SECRET}"})
+
+
+HOOK_SECRET = "planted-hook-secret"
+POOL = {"alerts": [{"status": "firing", "labels": {"alertname": "PixDatabase"}, "fingerprint": "f1"}]}
+
+
+def alerted(service: Service) -> Service:
+    named = Alert("alertmanager", (("alertname", "PixDatabase"),))
+    return replace(service, rules=tuple(replace(r, alerts=(named,)) if r.trigger else r for r in service.rules))
+
+
+@in_a_house()
+async def test_an_alert_acts_once_however_often_it_is_told_and_whatever_happens_in_between(house: House) -> None:
+    """Alertmanager repeats itself, to a daemon that was restarted too: each time the service would be moved."""
+    found = house.configured(alerted)
+    hooks = {"alertmanager": Hook(SecretStr(HOOK_SECRET), (60, 60))}
+    house.configuration = replace(found, settings=replace(found.settings, hooks=hooks))
+    app = await house.app()
+    await asyncio.sleep(16)
+    told = (await Outsider(app).call("alertmanager", POOL)).json()["taken"]
+    assert [(each["service"], each["rule"], each["accepted"]) for each in told] == [
+        ("pix-immo", "database errors", True)
+    ]
+    await asyncio.sleep(20)
+    assert len(house.box.writes) == 1
+    assert app.engine.guarded["pix-immo"].state.fields == {"canary_percent": 0, "emergency_proxy": True}
+    await app.crash()
+    house.journal.release(app.leadership.leases[house.box.account.id])
+    again = await house.app()
+    await asyncio.sleep(16)
+    (report,) = (await Outsider(again).call("alertmanager", POOL)).json()["taken"]
+    assert report["text"] == "this was reported within the hour; it is one report"
+    assert len(house.box.writes) == 1
+
+
+@in_a_house("bookstrack")
+async def test_after_an_announcement_the_deployments_are_looked_at_at_the_next_tick(house: House) -> None:
+    """A rule would judge the new version by the old one's deployment for half a minute."""
+    hooks = {"deploy": Hook(SecretStr(HOOK_SECRET), (60, 60))}
+    house.configuration = replace(house.configuration, settings=replace(house.configuration.settings, hooks=hooks))
+    app = await house.app()
+    await asyncio.sleep(61)
+    looked = []
+    for announced in (False, True):
+        house.box.journal.requests.clear()
+        if announced:
+            answer = await Outsider(app).call("deploy", {"service": "bookstrack", "by": "kim", "tag": "v2.0.0"})
+            assert answer.status_code == 200, answer.text
+        await asyncio.sleep(15)
+        looked.append(any("/deployments" in request for request in requests(house)))
+        await asyncio.sleep(15)
+    assert looked == [False, True]
+    assert app.engine.guarded["bookstrack"].state.releases[0].by == "kim"

@@ -31,6 +31,7 @@ from notaus.core.effect import PullLever
 from notaus.core.event import Event, LeverEnded, Order, Reconfigured, Reply, Started
 from notaus.core.fleet import Stepped
 from notaus.core.service import Service
+from notaus.core.state import State
 from notaus.daemon.alarm import Siren
 from notaus.daemon.calls import Threaded, inline
 from notaus.daemon.engine import Engine, Guarded, recovered
@@ -537,6 +538,22 @@ class App:
 
     def services(self) -> Sequence[str]:
         return [service.name for service in self.configuration.services]
+
+    def settings(self) -> Settings:
+        return self.configuration.settings
+
+    def configured(self) -> Sequence[Service]:
+        return self.configuration.services
+
+    def state(self, service: str) -> State | None:
+        guarded = self.engine.guarded.get(service)
+        return None if guarded is None else guarded.state
+
+    def look(self, service: str) -> None:
+        guarded = self.engine.guarded.get(service)
+        if guarded is not None:
+            self.pollers[guarded.service.account].look_soon(service)
+            self.ring(guarded.service.account)
 
     def status(self) -> Mapping[str, Any]:
         now = self.now()

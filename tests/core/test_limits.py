@@ -8,7 +8,7 @@ from fractions import Fraction
 from notaus.core import approval, decision, foreign, limits, orders, restore, watch
 from notaus.core.deployment import OLD, Average, Standing
 from notaus.core.effect import LeverResult, Outcome
-from notaus.core.event import LeverEnded, Polled, RollBack, SetRung, Started
+from notaus.core.event import Answer, LeverEnded, Polled, RollBack, SetRung, Started
 from notaus.core.incident import Phase
 from notaus.core.ladder import DeploymentLever, Ladder, Rung
 from notaus.core.limits import Permit
@@ -146,7 +146,7 @@ def asked(request: Request) -> Turn:
 def test_an_approval_for_another_deployment_is_refused() -> None:
     """What was approved is not what would be rolled back (spec 8)."""
     turn = asked(a_request(deployment="an-earlier-one"))
-    approval.answer(turn, "books-1", "ann", approved=True)
+    approval.answer(turn, Answer(turn.now, "ann", True, "books-1"))
     assert turn.reply is not None
     assert turn.reply.text == "not done: another deployment is live by now"
     assert turn.effects == ()
@@ -155,7 +155,7 @@ def test_an_approval_for_another_deployment_is_refused() -> None:
 def test_an_approval_for_another_target_is_refused() -> None:
     """The person has read another name (spec 8)."""
     turn = asked(a_request(version="id-of-v0"))
-    approval.answer(turn, "books-1", "ann", approved=True)
+    approval.answer(turn, Answer(turn.now, "ann", True, "books-1"))
     assert turn.reply is not None
     assert turn.reply.text == "not done: the target is another one by now"
 

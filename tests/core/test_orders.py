@@ -8,7 +8,9 @@ from notaus.core.deployment import Doubt
 from notaus.core.effect import Deploy, Outcome, WriteKv
 from notaus.core.event import (
     Answer,
+    Cleared,
     Close,
+    Deployed,
     Hold,
     Judge,
     Release,
@@ -711,3 +713,113 @@ def test_a_ladder_without_drains_or_share_asks_nobody_about_cohorts() -> None:
     situation = a_situation(a_service(ladder=a_kv_ladder(drains={}, share=None)))
     situation.run(240, {"native.error_rate": 0.05, "proxy.error_rate": 0.2})
     assert situation.rungs == ["emergency"]
+
+
+# What others tell
+
+
+def test_a_link_or_button_of_somebody_who_is_no_approver_is_refused_and_noted() -> None:
+    """Whoever else got hold of a button would deploy."""
+    situation = asked()
+    before = situation.state.request
+    for approved in (True, False):
+        accepted, said = order(situation, Answer(situation.at, "eve", approved, None, HIGHER))
+        assert (accepted, said) == (False, "pagerduty: lead is none of the approvers of books")
+    assert situation.state.request == before
+    assert [entry.text for entry in situation.incident.timeline if "is no approver" in entry.text][-1].startswith("eve")
+    assert order(situation, Answer(situation.at, "ann", True, None, APPROVER))[0]
+
+
+V2 = {"tag": "v2", "commit": "abc123", "message": "faster search", "link": "https://ci.example/1"}
+
+
+def test_the_page_of_a_rollback_says_who_deployed_what_it_rolls_back_from() -> None:
+    """People would have to look for the author of the release at 3 a.m."""
+    situation = a_situation(live="v2")
+    assert order(situation, Deployed(situation.at, "kim", **V2)) == (
+        True,
+        "remembered: v2, commit abc123, deployed by kim: faster search (https://ci.example/1)",
+    )
+    order(situation, Deployed(situation.at, "ann", tag="v1"))
+    situation.until(Phase.VALIDATING, SPIKE)
+    told = "v2, commit abc123, deployed by kim: faster search (https://ci.example/1)"
+    assert situation.incident.facts["release"] == told
+
+
+def test_the_page_of_a_request_says_so_too_and_an_id_names_a_version_as_well() -> None:
+    """Whoever approves would not know what was deployed."""
+    situation = a_situation(live="v2")
+    view = situation.state.view
+    assert view is not None
+    assert view.live is not None
+    order(situation, Deployed(situation.at, "kim", version=view.live.versions[0][0][:6] + "x", tag="v2"))
+    order(situation, Deployed(situation.at, "ann", version=view.live.versions[0][0]))
+    situation.until(Phase.AWAITING_APPROVAL, ERRORS)
+    assert "deployed by ann" in situation.incident.facts["release"]
+
+
+def test_a_fix_forward_is_told_with_its_announcement() -> None:
+    """A new deployment in the middle of an incident would be a riddle."""
+    situation = a_situation(live="v2")
+    situation.until(Phase.VALIDATING, SPIKE)
+    order(situation, Deployed(situation.at, "kim", tag="v3", message="the fix"))
+    assert situation.incident.timeline[-1].text == "announced: v3, deployed by kim: the fix"
+    situation.deploy("v3")
+    situation.run(60)
+    assert "Announced: v3, deployed by kim: the fix." in situation.told("fix-forward").lines
+
+
+def test_an_announcement_is_no_evidence_and_told_twice_it_is_one() -> None:
+    """A retry of CI would fill the memory, and a word would move a service."""
+    situation = a_situation(live="v2")
+    order(situation, Deployed(situation.at, "kim", **V2))
+    before = situation.state
+    assert order(situation, Deployed(situation.at + 9, "kim", **V2)) == (True, "announced already")
+    assert situation.state == before
+    for number in range(30):
+        order(situation, Deployed(situation.at, "kim", tag=f"v{number}"))
+    assert len(situation.state.releases) == 20
+    situation.run(600)
+    assert (situation.phase, situation.pages(), situation.notices()) == (None, [], [])
+
+
+def reported(fingerprint: str = "f1") -> Situation:
+    situation = a_situation(replace(a_service(), rules=(*KV_RULES, replace(a_rule(), **TRIGGERED))))
+    situation.run(60)
+    assert order(situation, Trigger(situation.at, "alertmanager", "database", "pool empty", True, fingerprint))[0]
+    return situation
+
+
+TRIGGERED: dict[str, object] = {"name": "database", "then": "emergency", "when": (), "hold": 0, "trigger": True}
+
+
+def test_the_same_alert_within_an_hour_is_one_report_and_after_it_another() -> None:
+    """Alertmanager repeats what goes on: each repetition would page."""
+    situation = reported()
+    situation.run(60)
+    before = situation.state
+    again = Trigger(situation.at, "alertmanager", "database", "pool empty", True, "f1")
+    assert order(situation, again) == (True, "this was reported within the hour; it is one report")
+    assert situation.state == before
+    assert order(situation, replace(again, fingerprint="f2"))[1].startswith("people are told")
+
+
+def test_the_end_of_an_alert_is_noted_once_and_undoes_nothing() -> None:
+    """Protection would be weakened by a machine's word."""
+    situation = reported()
+    situation.run(60)
+    rung, over = situation.rung, Cleared(situation.at, "alertmanager", "database", "pool empty")
+    assert order(situation, over) == (True, "noted; what has been done stays")
+    order(situation, replace(over, now=situation.at + 30))
+    said = [entry.text for entry in situation.incident.timeline if "is over" in entry.text]
+    assert said == ["alertmanager says that database is over: pool empty"]
+    assert (situation.rung, rung) == ("emergency", "emergency")
+
+
+def test_the_end_of_an_alert_without_an_incident_is_nothing() -> None:
+    """A stray message would open one."""
+    situation = a_situation()
+    situation.run(60)
+    told = order(situation, Cleared(situation.at, "alertmanager", "database", "pool empty"))
+    assert told == (True, "no open incident is about it")
+    assert situation.phase is None

@@ -3,18 +3,36 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping, Sequence
+from dataclasses import replace
 from fractions import Fraction
+from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
+from pydantic import SecretStr
 
+from notaus.config import Settings, load_settings
+from notaus.config.settings import Hook
 from notaus.core.event import Order, Reply
+from notaus.core.rule import Alert, Rule, Severity
+from notaus.core.service import Service
+from notaus.core.state import State
 from notaus.metrics import Metrics
 from notaus.web import create
+from tests.builders import a_rollback_service, a_service
 
 NOW = 1_795_396_800
 TOKEN = "planted-web-token"
+SECRET = "planted-hook-secret"
+PIX_ALERT = Alert("alertmanager", (("alertname", "PixDatabase"), ("env", "production")))
+PIX_NOTICE = Alert("cloudflare", (("alert_type", "health_check_status_notification"), ("data.status", "Unhealthy")))
+
+
+def guarded_services() -> tuple[Service, ...]:
+    trigger = Rule("database", Severity.CRITICAL, "emergency", trigger=True, alerts=(PIX_ALERT, PIX_NOTICE))
+    pix = replace(a_service(), name="pix-immo")
+    return replace(pix, rules=(*pix.rules, trigger)), replace(a_rollback_service(), name="bookstrack")
 
 
 class FakeDaemon:
@@ -27,9 +45,32 @@ class FakeDaemon:
         self.health = (True, "the loop turns")
         self.readiness = (True, "journal and lease are there")
         self.limits: list[int] = []
+        self.present = NOW
+        self.looked: list[str] = []
+        self.elsewhere: set[str] = set()
+        """Services that another replica guards."""
+        hooks = {
+            name: Hook(SecretStr(SECRET), (60, 60))
+            for name in ("alertmanager", "cloudflare", "deploy", "push", "slack")
+        }
+        self.set = replace(load_settings(Path("nowhere"), {}, lenient=True), hooks=hooks)
+        self.services_now = guarded_services()
+        self.states: dict[str, State] = {}
 
     def now(self) -> int:
-        return NOW
+        return self.present
+
+    def settings(self) -> Settings:
+        return self.set
+
+    def configured(self) -> Sequence[Service]:
+        return self.services_now
+
+    def state(self, service: str) -> State | None:
+        return None if service in self.elsewhere else self.states.get(service, State(service))
+
+    def look(self, service: str) -> None:
+        self.looked.append(service)
 
     def healthy(self) -> tuple[bool, str]:
         return self.health

@@ -12,7 +12,7 @@ from jsonschema import Draft202012Validator
 from notaus import log
 from notaus.core.event import Order, Reply
 from notaus.errors import JournalFailed
-from notaus.web import api
+from notaus.web import door
 
 from .conftest import FakeDaemon
 
@@ -130,7 +130,7 @@ async def test_an_order_that_takes_too_long_is_not_withdrawn(
     client: httpx.AsyncClient, daemon: FakeDaemon, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The emergency stop would be cancelled because its caller got impatient."""
-    monkeypatch.setattr(api, "ORDER_SECONDS", 0.01)
+    monkeypatch.setattr(door, "ORDER_SECONDS", 0.01)
     go, carried_out = asyncio.Event(), asyncio.Event()
 
     async def slow(service: str, order: Order) -> Reply:

@@ -82,6 +82,26 @@ CHANNEL_KINDS = (PAGERDUTY, SLACK, WEBHOOK)
 CHANNELS_KEYS = Keys("channels", (*CHANNEL_KINDS, *LATER), "Kind, then the name that service files use.")
 CHANNELS = Key("channels", Nested(CHANNELS_KEYS), "Where pages can go.")
 
+SENDER_SECRET = Key(
+    "secret",
+    k.Text("a secret", r"^\S{16,}$", "at least 16 characters, such as `openssl rand -hex 32` makes"),
+    "What the sender shows, or signs with.",
+    required=True,
+    secret=True,
+)
+RATE = Key("rate", m.CountPer(), "How often it may be called; what is more is answered with 429.", "60 per 1m")
+HOOK_KEYS = Keys("hooks.NAME", (SENDER_SECRET, RATE), "One hook; one that is not there is shut.")
+ALERTMANAGER_HOOK = Key("alertmanager", Nested(HOOK_KEYS), "`/hooks/alertmanager`: alerts that fire triggers.")
+CLOUDFLARE_HOOK = Key("cloudflare", Nested(HOOK_KEYS), "`/hooks/cloudflare`: Cloudflare's own notifications.")
+DEPLOY_HOOK = Key("deploy", Nested(HOOK_KEYS), "`/hooks/deploy`: who deployed what, for pages.")
+PUSH_HOOK = Key("push", Nested(HOOK_KEYS), "`/hooks/push`: values of `push` sources.")
+SLACK_HOOK = Key(
+    "slack", Nested(HOOK_KEYS), "`/hooks/slack`: buttons in Slack; the secret is the app's signing secret."
+)
+HOOK_KINDS = (ALERTMANAGER_HOOK, CLOUDFLARE_HOOK, DEPLOY_HOOK, PUSH_HOOK, SLACK_HOOK)
+HOOKS_KEYS = Keys("hooks", HOOK_KINDS)
+HOOKS = Key("hooks", Nested(HOOKS_KEYS), "What others may tell the daemon; [hooks](hooks.md) has examples.")
+
 PAGE_LINK = Key("page_link", HTTP_URL, "The base URL of the web page, for links in pages.", default_words="no links")
 MODE_CAP = Key(
     "mode", k.Choice(Mode), "`observe` keeps every service from acting; `act` leaves it to the services.", "act"
@@ -108,6 +128,20 @@ DEFAULTS_KEY = Key(
 
 DAEMON = Keys(
     "daemon",
-    (STORE, LISTEN, CLOUDFLARE, ORIGINS, CHANNELS, PAGE_LINK, MODE_CAP, LOG, CLOCK, RETENTION, BUDGETS, DEFAULTS_KEY),
+    (
+        STORE,
+        LISTEN,
+        CLOUDFLARE,
+        ORIGINS,
+        CHANNELS,
+        HOOKS,
+        PAGE_LINK,
+        MODE_CAP,
+        LOG,
+        CLOCK,
+        RETENTION,
+        BUDGETS,
+        DEFAULTS_KEY,
+    ),
     "The daemon.",
 )

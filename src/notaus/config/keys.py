@@ -291,8 +291,26 @@ WHEN = Key(
     ListOf(k.Written(), single=True, least=1),
     "`SIGNAL OP BOUND`, or a list of which all must be true at the same sample.",
 )
+BY_ALERTMANAGER = Key(
+    "alertmanager",
+    MapOf(k.Text("a label's value")),
+    "Labels that the alert must have, such as `alertname: PixDatabase`.",
+)
+BY_CLOUDFLARE = Key(
+    "cloudflare",
+    MapOf(k.Text("a field's value")),
+    "Fields that the notification must have, such as `alert_type` or `policy_name`; `data.NAME` for one of its data.",
+)
+TRIGGER_KEYS = Keys(
+    "rules.trigger",
+    (BY_ALERTMANAGER, BY_CLOUDFLARE),
+    "What fires the trigger besides a person: an alert that comes by a hook of `notaus.yaml`.",
+)
 TRIGGER = Key(
-    "trigger", k.Flag(), "Instead of `when`: fired only by a person's report or an authenticated hook.", "false"
+    "trigger",
+    TextOr(k.Flag(), TRIGGER_KEYS),
+    "Instead of `when`: `true` is fired by a person's report alone, a mapping by alerts from outside, too.",
+    "false",
 )
 FOR = Key("for", m.Hold(), "How long the condition must have been true; `3m of 5m` for M of N.", "0s")
 SEVERITY = Key("severity", k.Choice(Severity), "How loud the page is.", required=True)

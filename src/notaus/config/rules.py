@@ -11,7 +11,7 @@ from notaus.config.problems import Report, near_miss
 from notaus.config.quantities import span
 from notaus.config.table import Key, Values, given, inner_wins
 from notaus.core.ladder import KvLever, Ladder
-from notaus.core.rule import INVESTIGATE, Comparison, Rule
+from notaus.core.rule import INVESTIGATE, Alert, Comparison, Rule
 
 T = TypeVar("T")
 
@@ -62,7 +62,8 @@ def _rule(
         no_data=inner_wins(key.NO_DATA, *levels),
         within_of_deploy=row.get(key.WITHIN),
         approval=row.has(key.APPROVAL),
-        trigger=row.of(key.TRIGGER),
+        trigger=bool(row.of(key.TRIGGER)),
+        alerts=_alerts(row.of(key.TRIGGER)),
         on_blind=on_blind,
         blind_after=inner_wins(key.BLIND_AFTER, *levels),
         resolve_for=inner_wins(key.RESOLVE_FOR, *levels),
@@ -78,6 +79,26 @@ def _when(row: Values, catalogue: Catalogue, report: Report) -> tuple[Comparison
         return () if not row.has(key.WHEN) and row.of(key.TRIGGER) else None
     found = [catalogue.read(node, report) for node in nodes]
     return tuple(c for c in found if c is not None) if found and None not in found else None
+
+
+def _alerts(trigger: bool | Values) -> tuple[Alert, ...]:
+    if isinstance(trigger, bool):
+        return ()
+    found = ((hook.name, trigger.get(hook)) for hook in (key.BY_ALERTMANAGER, key.BY_CLOUDFLARE))
+    return tuple(Alert(name, tuple(sorted(fields.items()))) for name, fields in found if fields)
+
+
+def _check_alerts(trigger: bool | Values, row: Values, report: Report) -> None:
+    """An alert that need not say anything would be every alert."""
+    if isinstance(trigger, bool):
+        return
+    hooks = [hook for hook in (key.BY_ALERTMANAGER, key.BY_CLOUDFLARE) if trigger.has(hook)]
+    right = "say which alert, such as `alertmanager: {alertname: PixDatabase}`, or write `trigger: true`"
+    if not hooks:
+        report.problem(row.at(key.TRIGGER), "no alert is named that fires the trigger", right)
+    for hook in hooks:
+        if trigger.get(hook) == {}:
+            report.problem(trigger.at(hook), "any alert would fire the trigger", right)
 
 
 def _derived(when: tuple[Comparison, ...], hold: int, row: Values, service: Values) -> str:
@@ -124,6 +145,7 @@ def _check_row(row: Values, report: Report) -> None:
         report.problem(row.where.key("when"), "`when` is missing", "`when: SIGNAL OP BOUND`, or `trigger: true`")
     if not trigger:
         return
+    _check_alerts(trigger, row, report)
     if not row.has(key.RULE_NAME):
         report.problem(
             row.where.key("name"), "a trigger needs a `name`", "it is fired as `notaus trigger SERVICE NAME`"

@@ -22,8 +22,10 @@ from notaus.config.daemon_keys import (
     DEFAULTS_KEY,
     FORMAT,
     GRAPHQL_BUDGET,
+    HOOK_KINDS,
     HOOK_SECRET,
     HOOK_URL,
+    HOOKS,
     LATER,
     LEVEL,
     LEVER_TOKEN,
@@ -35,10 +37,12 @@ from notaus.config.daemon_keys import (
     PAGERDUTY,
     PAGERDUTY_URL,
     PORT,
+    RATE,
     RESERVE,
     RETENTION,
     ROUTING_KEY,
     SAMPLES,
+    SENDER_SECRET,
     SLACK,
     SPEED,
     STORE,
@@ -98,6 +102,15 @@ class Channels:
 
 
 @dataclass(frozen=True, slots=True)
+class Hook:
+    """What may be told from outside, and by whom."""
+
+    secret: SecretStr
+    rate: tuple[int, int]
+    """(calls, seconds)."""
+
+
+@dataclass(frozen=True, slots=True)
 class Log:
     level: LogLevel = LogLevel.INFO
     format: LogFormat | None = None
@@ -142,6 +155,8 @@ class Settings:
     origins: Mapping[str, str]
     """Host to base URL, without a slash at the end."""
     channels: Channels
+    hooks: Mapping[str, Hook]
+    """By the last part of their path; one that is not there is shut."""
     page_link: str | None
     mode: Mode
     """A cap: `observe` keeps every service from acting."""
@@ -166,6 +181,11 @@ class Settings:
         """The token of the daemon's API."""
         return self.directory / "api-token"
 
+    @property
+    def link_key_file(self) -> Path:
+        """The key that signs links for approvers. Replicas that share a `page_link` need the same."""
+        return self.directory / "link-key"
+
 
 def read_settings(root: Node, report: Report, *, lenient: bool) -> tuple[Settings, Values]:
     """The settings, and the daemon's `defaults` for services."""
@@ -180,6 +200,7 @@ def read_settings(root: Node, report: Report, *, lenient: bool) -> tuple[Setting
         cloudflare=_cloudflare(_part(values, CLOUDFLARE), report, lenient),
         origins={host: url.rstrip("/") for host, url in (values.get(ORIGINS) or {}).items()},
         channels=_channels(_part(values, CHANNELS), report),
+        hooks=_hooks(_part(values, HOOKS)),
         page_link=(values.get(PAGE_LINK) or "").rstrip("/") or None,
         mode=values.of(MODE_CAP),
         log=_log(_part(values, LOG)),
@@ -234,6 +255,11 @@ def _pagerduty(values: Values) -> PagerDuty:
 def _webhook(values: Values) -> Webhook:
     secret = values.get(HOOK_SECRET)
     return Webhook(_secret(values, HOOK_URL), None if secret is None else SecretStr(secret))
+
+
+def _hooks(values: Values) -> Mapping[str, Hook]:
+    found = {key.name: values.get(key) for key in HOOK_KINDS}
+    return {name: Hook(_secret(v, SENDER_SECRET), v.of(RATE)) for name, v in found.items() if v is not None}
 
 
 def _log(values: Values) -> Log:

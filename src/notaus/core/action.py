@@ -20,7 +20,7 @@ from notaus.core.hold import Truth, answer_at
 from notaus.core.incident import Cause, Phase, Step
 from notaus.core.ladder import KvLever
 from notaus.core.page import Status
-from notaus.core.paging import by_hand, describe, fact, kv_command, tell
+from notaus.core.paging import by_hand, describe, fact, kv_command, tell, tell_release
 from notaus.core.rule import Rule, Severity
 from notaus.core.state import Write
 from notaus.core.turn import Turn
@@ -86,6 +86,7 @@ def take(turn: Turn, move: Move, *, quiet: bool = False) -> None:
         if move.version is not None:
             turn.update(deployed=tuple(dict.fromkeys((*turn.open_incident.deployed, move.version))))
     describe(turn, move.rules, move.evidence)
+    tell_release(turn, move.away_from)
     fact(turn, why=move.why, by_hand=by_hand(turn, move.rung, move.version))
     turn.note(f"{_verb(step)}: {move.why}")
     if turn.open_incident.shadow:

@@ -5,11 +5,12 @@ from __future__ import annotations
 from dataclasses import replace
 
 from notaus.core.action import Move, take
+from notaus.core.event import Answer
 from notaus.core.evidence import Evidence
 from notaus.core.hold import cleared
 from notaus.core.incident import Cause
 from notaus.core.limits import Permit, Ruling, rule_on
-from notaus.core.paging import by_hand, describe, duration, fact, tell
+from notaus.core.paging import by_hand, describe, duration, fact, tell, tell_release
 from notaus.core.rule import Rule
 from notaus.core.state import Request
 from notaus.core.turn import Turn, stands
@@ -26,6 +27,7 @@ def ask(turn: Turn, rule: Rule, rung: str, ruling: Ruling, evidence: Evidence | 
     turn.join((rule.name,))
     describe(turn, [rule], {rule.name: evidence} if evidence is not None else {})
     fact(turn, by_hand=by_hand(turn, rung, ruling.version))
+    tell_release(turn, ruling.away_from)
     request = turn.state.request
     if request is not None and _covers(turn, request, rung, ruling.version):
         turn.change(request=replace(request, rules=tuple(dict.fromkeys((*request.rules, rule.name)))))
@@ -136,16 +138,21 @@ def _is_cleared(turn: Turn, rule: Rule) -> bool:
     return cleared(rule, turn.history, hold.newest, rule.resolve_for, turn.service.step)
 
 
-def answer(turn: Turn, name: str | None, by: str, approved: bool) -> None:
+def answer(turn: Turn, order: Answer) -> None:
     """A person's answer. On approve everything is checked again."""
-    request = turn.state.request
+    request, name, by = turn.state.request, order.request, order.by
+    if order.through is not None and order.through not in turn.service.contacts.approvers:
+        turn.answer(False, f"{order.through} is none of the approvers of {turn.service.name}")
+        if turn.incident is not None:
+            turn.note(f"{by} answered {name or 'a request'}, though {order.through} is no approver")
+        return
     if request is None or (name is not None and name != request.id):
         ended = turn.state.answered.get(name) if name is not None else None
         turn.answer(False, f"the request {name} was {ended} already" if ended else "no such request is open")
         if turn.incident is not None:
             turn.note(f"{by} answered {name or 'a request'} after its end")
         return
-    if not approved:
+    if not order.approved:
         _end(turn, "denied", f"by {by}")
         turn.answer(True, f"denied; nothing is done for {', '.join(request.rules)}")
         return

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from notaus.core.effect import ChecksResult, LeverResult
 from notaus.core.sample import Readings
+from notaus.core.service import Contact
 from notaus.core.world import World
 
 
@@ -111,6 +112,8 @@ class Answer:
     by: str
     approved: bool
     request: str | None = None
+    through: Contact | None = None
+    """Whose button or link it was: it must be one of the approvers. None: by the API's token, whose holder may answer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,6 +126,29 @@ class Trigger:
     reason: str
     hook: bool = False
     fingerprint: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Cleared:
+    """A hook says that what it reported is over. It is noted; what has been done stays."""
+
+    now: int
+    by: str
+    rule: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Deployed:
+    """Those who deploy say what they deployed: remembered for pages, never evidence. A version's id or tag names it."""
+
+    now: int
+    by: str
+    version: str | None = None
+    tag: str | None = None
+    commit: str | None = None
+    message: str | None = None
+    link: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,7 +201,7 @@ class Judge:
     flagged: bool
 
 
-Order = Hold | Release | Answer | Trigger | SetRung | RollBack | RestoreOrder | Close | Judge
+Order = Hold | Release | Answer | Trigger | Cleared | Deployed | SetRung | RollBack | RestoreOrder | Close | Judge
 """What people (or hooks) ask for; each is answered with a Reply."""
 
 Event = Started | Reconfigured | Polled | LeverEnded | LeverSlow | ChecksEnded | Sent | SendFailing | Order

@@ -8,7 +8,7 @@ from notaus.core import approval, deployment
 from notaus.core.action import Move, take
 from notaus.core.incident import Cause, Override, Phase
 from notaus.core.ladder import Place
-from notaus.core.paging import duration, end_notice, notice, tell
+from notaus.core.paging import announcement, duration, end_notice, notice, tell
 from notaus.core.rule import Severity
 from notaus.core.service import OverridePolicy
 from notaus.core.turn import Turn
@@ -151,7 +151,9 @@ def _foreign_deployment(turn: Turn, live: Deployment, served_before: bool) -> No
         return
     turn.move(Cause.MOVED)
     turn.update(settled_at=turn.at)
-    tell(turn, f"{label} was deployed: a fix-forward, guarded afresh")
+    announced = announcement(turn, live.versions[0][0])
+    lines = () if announced is None else (f"Announced: {announced}.",)
+    tell(turn, f"{label} was deployed: a fix-forward, guarded afresh", *lines)
 
 
 def _judge_anew(turn: Turn, live: Deployment) -> None:

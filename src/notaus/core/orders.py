@@ -10,7 +10,9 @@ from notaus.core.decision import lift, safer
 from notaus.core.deployment import Doubt
 from notaus.core.event import (
     Answer,
+    Cleared,
     Close,
+    Deployed,
     Hold,
     Judge,
     Order,
@@ -24,6 +26,8 @@ from notaus.core.incident import Phase, Step
 from notaus.core.ladder import KvLever
 from notaus.core.limits import Permit, rule_on
 from notaus.core.paging import by_hand, describe, duration, fact, tell
+from notaus.core.release import REMEMBERED
+from notaus.core.release import Release as Announced
 from notaus.core.rule import Rule
 from notaus.core.state import Lock, Reported
 from notaus.core.turn import Turn
@@ -41,9 +45,13 @@ def obey(turn: Turn, order: Order) -> None:
         case Release():
             _release(turn, order)
         case Answer():
-            approval.answer(turn, order.request, order.by, order.approved)
+            approval.answer(turn, order)
         case Trigger():
             _trigger(turn, order)
+        case Cleared():
+            _cleared(turn, order)
+        case Deployed():
+            _deployed(turn, order)
         case SetRung():
             _set(turn, order)
         case RollBack():
@@ -126,6 +134,30 @@ def _reported_already(turn: Turn, order: Trigger) -> bool:
         return True
     turn.change(reports=(*recent, Reported(turn.at, order.fingerprint)))
     return False
+
+
+def _cleared(turn: Turn, order: Cleared) -> None:
+    """Told again, or of nothing that is open, it changes nothing."""
+    said = f"{order.by} says that {order.rule} is over: {order.reason}"
+    incident = turn.incident
+    if incident is None or order.rule not in incident.rules:
+        turn.answer(True, "no open incident is about it")
+        return
+    since = max((e.at for e in incident.timeline if f"{order.rule}, reported by {order.by}" in e.text), default=0)
+    if not any(entry.text == said and entry.at >= since for entry in incident.timeline):
+        turn.note(said)
+    turn.answer(True, "noted; what has been done stays")
+
+
+def _deployed(turn: Turn, order: Deployed) -> None:
+    announced = Announced(order.by, order.version, order.tag, order.commit, order.message, order.link)
+    if announced in turn.state.releases:
+        turn.answer(True, "announced already")
+        return
+    turn.change(releases=(*turn.state.releases, announced)[-REMEMBERED:])
+    if turn.incident is not None:
+        turn.note(f"announced: {announced.text}")
+    turn.answer(True, f"remembered: {announced.text}")
 
 
 def _only_tell(turn: Turn, rule: Rule, order: Trigger, reason: str) -> None:

@@ -9,6 +9,7 @@ from notaus.core.effect import Send
 from notaus.core.evidence import Evidence, percent
 from notaus.core.ladder import DeploymentLever, KvLever
 from notaus.core.page import Kind, Message, Status
+from notaus.core.release import release_of
 from notaus.core.rule import Rule, Severity
 from notaus.core.sample import Sample
 from notaus.core.service import Contact
@@ -118,6 +119,20 @@ def fact(turn: Turn, **facts: str) -> None:
     """Set facts of the incident's page; an underscore in a name reads as a space."""
     named = {name.replace("_", " "): text for name, text in facts.items()}
     turn.update(facts={**turn.open_incident.facts, **named})
+
+
+def tell_release(turn: Turn, version: str | None) -> None:
+    """Put on the page what was announced of `version`, if anything was."""
+    text = announcement(turn, version)
+    if text is not None:
+        fact(turn, release=text)
+
+
+def announcement(turn: Turn, version: str | None) -> str | None:
+    """What those who deployed `version` (an id) said of it; None where nobody did."""
+    known = turn.state.registry.names.get(version) if version is not None else None
+    found = release_of(turn.state.releases, known)
+    return None if found is None else found.text
 
 
 def describe(turn: Turn, rules: Iterable[Rule], evidence: Mapping[str, Evidence]) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import operator
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from fractions import Fraction
@@ -82,6 +82,18 @@ class Comparison:
 
 
 @dataclass(frozen=True, slots=True)
+class Alert:
+    """What fires a trigger from outside: an alert that came by `hook` and says all this."""
+
+    hook: str
+    fields: tuple[tuple[str, str], ...]
+    """Name and value; at least one."""
+
+    def is_met(self, hook: str, said: Mapping[str, str]) -> bool:
+        return hook == self.hook and all(said.get(name) == value for name, value in self.fields)
+
+
+@dataclass(frozen=True, slots=True)
 class Rule:
     """A row of the threshold table: `when` · `for` · `severity` · `then`. All durations in seconds."""
 
@@ -99,6 +111,8 @@ class Rule:
     within_of_deploy: int | None = None
     approval: bool = False
     trigger: bool = False
+    alerts: tuple[Alert, ...] = ()
+    """Which alerts from outside fire this trigger; a named person always may."""
     on_blind: str | None = None
     blind_after: int = 300
     resolve_for: int = 120

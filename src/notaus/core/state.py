@@ -10,6 +10,7 @@ from notaus.core.deployment import Average, Registry
 from notaus.core.effect import Effect
 from notaus.core.hold import Run
 from notaus.core.incident import Incident, Phase
+from notaus.core.release import Release
 from notaus.core.rule import Severity
 from notaus.core.world import DeploymentsView
 
@@ -143,6 +144,8 @@ class State:
     actions: tuple[int, ...] = ()
     """Times of the automatic steps of the last hour."""
     reports: tuple[Reported, ...] = ()
+    releases: tuple[Release, ...] = ()
+    """What those who deploy announced, oldest first."""
     baselines: Mapping[str, Baseline] = field(default_factory=dict)
     learned_to: Mapping[str, int] = field(default_factory=dict)
     """Signal to the newest window that its baseline has taken in."""

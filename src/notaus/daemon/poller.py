@@ -140,6 +140,10 @@ class Poller:
         self._looked.update(dict.fromkeys(chosen, now))
         return chosen
 
+    def look_soon(self, service: str) -> None:
+        """At its next tick, however quiet it is."""
+        self._looked.pop(service, None)
+
     def _wants_a_look(self, guarded: Guarded, now: float) -> bool:
         state, looked = guarded.state, self._looked.get(guarded.service.name)
         if looked is None or state.world_at is None or state.world_failing is not None:

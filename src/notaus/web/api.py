@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Awaitable
 from typing import Any, TypeVar
 
@@ -13,6 +12,7 @@ from starlette.routing import Route, Router
 from notaus.core.event import Reply
 from notaus.errors import NotausError
 from notaus.web.answers import Answer, Problem, unknown
+from notaus.web.door import Door, body_of
 from notaus.web.openapi import description
 from notaus.web.orders import ORDERS, parsed
 from notaus.web.ports import DaemonView
@@ -20,8 +20,6 @@ from notaus.web.ports import DaemonView
 T = TypeVar("T")
 
 BODY_BYTES = 64 * 1024
-ORDER_SECONDS = 30.0
-"""How long a person waits for the answer to an order; the order itself is not withdrawn by that."""
 MOST_INCIDENTS = 1000
 SHOWN_INCIDENTS = 50
 
@@ -31,7 +29,7 @@ class Api:
 
     def __init__(self, daemon: DaemonView) -> None:
         self._daemon = daemon
-        self._under_way: set[asyncio.Task[Reply]] = set()
+        self._door = Door(daemon)
         self.router = Router(
             [
                 Route("/status", self.status),
@@ -67,23 +65,9 @@ class Api:
         services = self._daemon.services()
         if service not in services:
             raise unknown("service", service, services)
-        body = parsed(name, await _body(request))
-        reply = await self._answered(service, body.order(self._daemon.now()))
+        body = parsed(name, await body_of(request, BODY_BYTES, f"an order takes at most {BODY_BYTES} bytes"))
+        reply = await self._door.order(service, body.order(self._daemon.now()))
         return Answer(_told(reply), 200 if reply.accepted else 409)
-
-    async def _answered(self, service: str, order: Any) -> Reply:
-        # Shielded: an order that was taken is carried out, whether or not somebody still waits for the answer.
-        task = asyncio.ensure_future(self._daemon.order(service, order))
-        self._under_way.add(task)
-        task.add_done_callback(self._under_way.discard)
-        try:
-            async with asyncio.timeout(ORDER_SECONDS):
-                return await asyncio.shield(task)
-        except TimeoutError:
-            hint = "it may still be carried out: look at GET /api/status before repeating it"
-            raise Problem(504, f"no answer within {ORDER_SECONDS:g} s", hint) from None
-        except NotausError as error:
-            raise Problem(503, str(error), "look at GET /api/status, then try again") from None
 
 
 async def _read(reading: Awaitable[T]) -> T:
@@ -104,20 +88,3 @@ def _limit(text: str) -> int:
     raise Problem(
         422, f"limit={text[:40]!r} is not a number of incidents", f"a whole number from 1 to {MOST_INCIDENTS}"
     )
-
-
-async def _body(request: Request) -> bytes:
-    """The body, given up as soon as it is known to be too large."""
-    declared = request.headers.get("content-length", "0")
-    body = bytearray()
-    if declared.isdigit() and int(declared[:19]) > BODY_BYTES:
-        raise _too_large()
-    async for chunk in request.stream():
-        body += chunk
-        if len(body) > BODY_BYTES:
-            raise _too_large()
-    return bytes(body)
-
-
-def _too_large() -> Problem:
-    return Problem(413, "the body is too large", f"an order takes at most {BODY_BYTES} bytes", {"connection": "close"})

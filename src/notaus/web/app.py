@@ -16,6 +16,7 @@ from notaus.web.answers import HEADERS, Problem, http_problem, problem, unexpect
 from notaus.web.api import Api
 from notaus.web.guard import Guard
 from notaus.web.home import home
+from notaus.web.hooks import Hooks
 from notaus.web.ports import DaemonView
 
 
@@ -34,6 +35,7 @@ def create(daemon: DaemonView, metrics: Metrics, token: str) -> Starlette:
             Route("/healthz", _state(daemon.healthy)),
             Route("/readyz", _state(daemon.ready)),
             Mount("/api", app=Guard(Api(daemon).router, token)),
+            Mount("/hooks", app=Hooks(daemon).router),
         ],
         exception_handlers={Problem: problem, HTTPException: http_problem, Exception: unexpected},
     )

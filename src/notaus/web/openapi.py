@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from notaus import __version__
+from notaus.web.deliveries import Alerts, Delivery, Deployment, Notification
 from notaus.web.orders import ORDERS, Body
 
 PROBLEM = {
@@ -23,6 +24,14 @@ REPLY = {
 }
 
 
+HOOKS: dict[str, tuple[str, type[Delivery], list[dict[str, list[str]]]]] = {
+    "alertmanager": ("Alerts that fire triggers.", Alerts, [{"hook": []}]),
+    "cloudflare": ("A notification of Cloudflare that fires triggers.", Notification, [{"cloudflare": []}]),
+    "deploy": ("Who deployed what, for pages.", Deployment, [{"hook": []}, {"signature": [], "timestamp": []}]),
+}
+"""By name: what it is for, what it takes, and how the sender proves itself."""
+
+
 def description() -> dict[str, Any]:
     """OpenAPI 3.1."""
     return {
@@ -36,9 +45,16 @@ def description() -> dict[str, Any]:
         "paths": {
             **_reads(),
             **{f"/api/services/{{service}}/{name}": _order(name, body) for name, body in ORDERS.items()},
+            **{f"/hooks/{name}": _hook(name, *told) for name, told in HOOKS.items()},
         },
         "components": {
-            "securitySchemes": {"token": {"type": "http", "scheme": "bearer"}},
+            "securitySchemes": {
+                "token": {"type": "http", "scheme": "bearer"},
+                "hook": {"type": "http", "scheme": "bearer", "description": "The hook's own secret."},
+                "cloudflare": {"type": "apiKey", "in": "header", "name": "cf-webhook-auth"},
+                "signature": {"type": "apiKey", "in": "header", "name": "X-Notaus-Signature"},
+                "timestamp": {"type": "apiKey", "in": "header", "name": "X-Notaus-Timestamp"},
+            },
             "schemas": {"Problem": PROBLEM, "Reply": REPLY},
         },
     }
@@ -84,6 +100,29 @@ def _order(name: str, body: type[Body]) -> dict[str, Any]:
             "operationId": name,
             "summary": body.does,
             "parameters": [_in_path("service")],
+            "requestBody": taken,
+            "responses": answers,
+        }
+    }
+
+
+def _hook(name: str, does: str, body: type[Delivery], proofs: list[dict[str, list[str]]]) -> dict[str, Any]:
+    answers = {
+        "200": _json("Taken, and written down.", {"type": "object"}),
+        "401": _problem("The sender has not shown that it knows the secret."),
+        "404": _problem("The hook is not configured, or there is no such service."),
+        "413": _problem("The body is too large."),
+        "422": _problem("The body is not what the hook takes."),
+        "429": _problem("Called too often; `Retry-After` says when to come again."),
+        "503": _problem("It cannot be taken now; send it again."),
+        "504": _problem("No answer in time; it may still be carried out. A repetition changes nothing."),
+    }
+    taken = {"required": True, "content": {"application/json": {"schema": body.model_json_schema()}}}
+    return {
+        "post": {
+            "operationId": f"hook_{name}",
+            "summary": does,
+            "security": proofs,
             "requestBody": taken,
             "responses": answers,
         }

@@ -168,8 +168,12 @@ def parsed(name: str, raw: bytes) -> Body:
     try:
         return shape.model_validate_json(raw)
     except ValidationError as error:
-        mistakes = "; ".join(_mistake(each["loc"], each["msg"]) for each in error.errors(include_url=False)[:10])
-        raise Problem(422, mistakes, f"`{name}` takes a JSON object with {_fields(shape)}") from None
+        raise Problem(422, mistakes(error), f"`{name}` takes a JSON object with {_fields(shape)}") from None
+
+
+def mistakes(error: ValidationError) -> str:
+    """What is wrong with a body, place by place."""
+    return "; ".join(_mistake(each["loc"], each["msg"]) for each in error.errors(include_url=False)[:10])
 
 
 def _mistake(place: tuple[int | str, ...], text: str) -> str:

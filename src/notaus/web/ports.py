@@ -5,7 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
+from notaus.config import Settings
 from notaus.core.event import Order, Reply
+from notaus.core.service import Service
+from notaus.core.state import State
 
 
 class DaemonView(Protocol):
@@ -37,6 +40,22 @@ class DaemonView(Protocol):
 
     def services(self) -> Sequence[str]:
         """The names of the services that are guarded."""
+        ...
+
+    def settings(self) -> Settings:
+        """What is in force; a reload exchanges it."""
+        ...
+
+    def configured(self) -> Sequence[Service]:
+        """The services, as their files state them."""
+        ...
+
+    def state(self, service: str) -> State | None:
+        """Where a service stands; None where another replica guards it."""
+        ...
+
+    def look(self, service: str) -> None:
+        """Look at a service's deployments at the next tick: somebody says that they have changed."""
         ...
 
     async def order(self, service: str, order: Order) -> Reply:
