@@ -13,20 +13,23 @@ import pytest
 from pydantic import SecretStr
 
 from notaus import config, web
-from notaus.app import App, web_token
+from notaus.app import App, link_key, web_token
 from notaus.backtest.runner import _Bells
 from notaus.backtest.virtual_time import run
 from notaus.clock import SystemClock
 from notaus.config import Configuration
 from notaus.config.settings import Channels, Hook
 from notaus.core.event import Reply, SetRung
-from notaus.core.rule import Alert
+from notaus.core.page import Message
+from notaus.core.rule import Alert, Severity
 from notaus.core.sample import Sample
-from notaus.core.service import Service
+from notaus.core.service import Contact, Service
+from notaus.core.state import Request
 from notaus.errors import ConfigurationError, JournalFailed, NotausError
 from notaus.journal import Journal, Record
 from notaus.sandbox import Sandbox
 from notaus.sandbox.box import Lags
+from tests.notify.messages import a_message
 
 CONFIG = Path(__file__).parents[1] / "config"
 START = 1_790_000_100
@@ -340,6 +343,9 @@ def test_the_api_token_is_made_once_whole_and_for_the_daemons_user_alone(tmp_pat
     (tmp_path / "api-token").write_text("\n")
     with pytest.raises(NotausError, match="is empty"):
         web_token(settings)
+    key = link_key(settings)
+    assert (len(key) > 30, link_key(settings), key.decode() == token) == (True, key, False)
+    assert (tmp_path / "link-key").stat().st_mode & 0o777 == 0o600
 
 
 @in_a_house()
@@ -419,3 +425,43 @@ async def test_after_an_announcement_the_deployments_are_looked_at_at_the_next_t
         await asyncio.sleep(15)
     assert looked == [False, True]
     assert app.engine.guarded["bookstrack"].state.releases[0].by == "kim"
+
+
+@in_a_house("bookstrack")
+async def test_only_an_approvers_message_about_an_open_request_has_links_and_each_its_own(house: House) -> None:
+    """Whoever reads along would deploy; or the journal would name the wrong person."""
+    house.configuration = replace(
+        house.configuration, settings=replace(house.configuration.settings, page_link="https://notaus.example")
+    )
+    app = await house.app()
+    guarded = app.engine.guarded["bookstrack"]
+    second, stranger = Contact("slack", "#leads"), Contact("slack", "#engineering")
+    contacts = replace(guarded.service.contacts, approvers=(*guarded.service.contacts.approvers, second))
+    guarded.service = replace(guarded.service, contacts=contacts)
+    request = Request("bookstrack-7", ("errors",), "rolled_back", app.now(), 900, app.now(), "7 %", Severity.WARNING)
+    message = a_message(service="bookstrack", request="bookstrack-7")
+    sent: list[tuple[Contact, Message]] = []
+
+    class Recorder:
+        async def send(self, contact: Contact, message: Message, *more: object) -> None:
+            sent.append((contact, message))
+
+    app.outside.channels = Recorder()  # type: ignore[assignment]
+    to = (*contacts.approvers, stranger)
+
+    async def addresses() -> list[set[str]]:
+        sent.clear()
+        for contact in to:
+            await app.send(contact, message)
+        return [{text for text in each.facts.values() if "/approve/" in text} for _, each in sent]
+
+    guarded.state = replace(guarded.state, request=request)
+    assert await addresses() == [set(), set(), set()]  # without a key
+    app.link_key = b"planted-link-key"
+    first, other, none = await addresses()
+    assert (len(first), len(other), len(none), len(first | other)) == (2, 2, 0, 4)
+    read = {web.Links(app.link_key).read(address.rsplit("/", 1)[1]) for address in first | other}
+    assert {link.contact for link in read if link} == set(contacts.approvers)
+    assert {link.expires for link in read if link} == {app.now() + 900}
+    guarded.state = replace(guarded.state, request=replace(request, id="bookstrack-9"))
+    assert await addresses() == [set(), set(), set()]

@@ -10,6 +10,7 @@ import secrets
 import socket
 import uuid
 from collections.abc import Callable, Collection, Coroutine, Iterable, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -30,7 +31,8 @@ from notaus.config.sources import Entry
 from notaus.core.effect import PullLever
 from notaus.core.event import Event, LeverEnded, Order, Reconfigured, Reply, Started
 from notaus.core.fleet import Stepped
-from notaus.core.service import Service
+from notaus.core.page import Message
+from notaus.core.service import Contact, Service
 from notaus.core.state import State
 from notaus.daemon.alarm import Siren
 from notaus.daemon.calls import Threaded, inline
@@ -57,6 +59,8 @@ LEAST_FINISH_SECONDS = 5.0
 """The machine's seconds of that at the least, where the clock runs faster."""
 PRUNE_EVERY = 3600.0
 PRUNE_BATCH = 2000
+LEAST_LINK_SECONDS = 60
+"""A link is good for what is left of its request, and at least so long."""
 STALLED_SECONDS = 120.0
 """A loop that has not turned, or bells that have not rung, for this long (of the machine's time) are not healthy."""
 SKEW_SECONDS = 30.0
@@ -222,6 +226,8 @@ class App:
             self.call,
         )
         self.pollers = self._pollers()
+        self.link_key = b""
+        """Signs links for approvers; without one there are none."""
         self.tasks: set[asyncio.Task[None]] = set()
         """Polls and other chores; the executor keeps its own."""
         self._loop: asyncio.Task[None] | None = None
@@ -238,7 +244,23 @@ class App:
         return await self.outside.checks[service.account].check(service, effect)
 
     async def send(self, contact: Any, message: Any) -> None:
-        await self.outside.channels.send(contact, message)
+        await self.outside.channels.send(contact, self._with_links(contact, message))
+
+    def _with_links(self, contact: Contact, message: Message) -> Message:
+        """An approver's own links, where the message is about a request that is open; nobody else's message has any."""
+        guarded = self.engine.guarded.get(message.service)
+        request = None if guarded is None else guarded.state.request
+        if guarded is None or request is None or request.id != message.request:
+            return message
+        if contact not in guarded.service.contacts.approvers:
+            return message
+        links = web.Links(self.link_key, self.configuration.settings.page_link)
+        expires = self.now() + max(request.left, LEAST_LINK_SECONDS)
+        made = {
+            label: links.address(web.Link(message.service, request.id, contact, approved, expires))
+            for label, approved in (("to approve", True), ("to deny", False))
+        }
+        return replace(message, facts={**message.facts, **{label: url for label, url in made.items() if url}})
 
     def _post(self, service: str, event: Event) -> None:
         try:
@@ -435,7 +457,8 @@ class App:
         """Serve until `stop` is set. Raises NotausError where it cannot start."""
         settings = self.configuration.settings
         token = web_token(settings)
-        page = web.create(self, self.metrics, token)
+        self.link_key = link_key(settings)
+        page = web.create(self, self.metrics, token, web.Links(self.link_key))
         down = asyncio.Event()
         serving = asyncio.create_task(
             web.serve(page, settings.listen.address, settings.listen.port, stop=down, ready=ready), name="web"
@@ -593,21 +616,29 @@ def _text(configuration: Configuration) -> str:
 
 def web_token(settings: Settings) -> str:
     """The token of the daemon's API, made at first use; readable by the daemon's user alone."""
-    path = settings.token_file
+    return _kept(settings.token_file, "API token")
+
+
+def link_key(settings: Settings) -> bytes:
+    """The key that signs links for approvers, kept as the token is."""
+    return _kept(settings.link_key_file, "link key").encode()
+
+
+def _kept(path: Path, what: str) -> str:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         if not path.exists():
-            _write_token(path)
-        token = path.read_text().strip()
+            _write_secret(path)
+        secret = path.read_text().strip()
     except OSError as error:
-        raise NotausError(f"the API token {path} cannot be kept: {error.strerror}") from None
-    if not token:  # it would let in whoever gives none
-        raise NotausError(f"the API token {path} is empty: delete the file, and a new one is made")
-    logs.redact(token)
-    return token
+        raise NotausError(f"the {what} {path} cannot be kept: {error.strerror}") from None
+    if not secret:  # it would let in whoever gives none
+        raise NotausError(f"the {what} {path} is empty: delete the file, and a new one is made")
+    logs.redact(secret)
+    return secret
 
 
-def _write_token(path: Path) -> None:
+def _write_secret(path: Path) -> None:
     """Whole or not at all: a full disk must not leave an empty one behind."""
     made = path.with_name(f"{path.name}.{os.getpid()}")
     try:

@@ -12,7 +12,7 @@ from notaus.core.incident import Cause
 from notaus.core.limits import Permit, Ruling, rule_on
 from notaus.core.paging import by_hand, describe, duration, fact, tell, tell_release
 from notaus.core.rule import Rule
-from notaus.core.state import Request
+from notaus.core.state import Request, State
 from notaus.core.turn import Turn, stands
 
 REMEMBERED = 20
@@ -64,8 +64,13 @@ def _covers(turn: Turn, request: Request, rung: str, version: str | None) -> boo
 
 
 def _what(turn: Turn, request: Request) -> str:
+    return proposal(turn.state, request)
+
+
+def proposal(state: State, request: Request) -> str:
+    """What would be done, such as `rolling back to v1.9.0`."""
     if request.version is not None:
-        known = turn.state.registry.names.get(request.version)
+        known = state.registry.names.get(request.version)
         return f"rolling back to {known.label if known is not None else request.version}"
     return f"the step to {request.rung}"
 

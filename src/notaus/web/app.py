@@ -14,13 +14,17 @@ from notaus import log
 from notaus.metrics import CONTENT_TYPE, Metrics
 from notaus.web.answers import HEADERS, Problem, http_problem, problem, unexpected
 from notaus.web.api import Api
+from notaus.web.approve import Approve
 from notaus.web.guard import Guard
 from notaus.web.home import home
 from notaus.web.hooks import Hooks
+from notaus.web.links import Links
 from notaus.web.ports import DaemonView
 
+NO_LINKS = Links(b"")
 
-def create(daemon: DaemonView, metrics: Metrics, token: str) -> Starlette:
+
+def create(daemon: DaemonView, metrics: Metrics, token: str, links: Links = NO_LINKS) -> Starlette:
     """The application of one daemon. `token` opens the API; an empty one keeps it shut."""
     log.redact(token)
 
@@ -36,6 +40,7 @@ def create(daemon: DaemonView, metrics: Metrics, token: str) -> Starlette:
             Route("/readyz", _state(daemon.ready)),
             Mount("/api", app=Guard(Api(daemon).router, token)),
             Mount("/hooks", app=Hooks(daemon).router),
+            Approve(daemon, links).route,
         ],
         exception_handlers={Problem: problem, HTTPException: http_problem, Exception: unexpected},
     )
