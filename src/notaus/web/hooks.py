@@ -17,6 +17,7 @@ from notaus.web.bucket import Bucket
 from notaus.web.deliveries import Alerts, Deployment, Notification, Report, read
 from notaus.web.door import Door, body_of
 from notaus.web.ports import DaemonView
+from notaus.web.slack import Buttons
 
 BODY_BYTES = 256 * 1024
 REFUSED_RATE = (60, 60)
@@ -28,6 +29,7 @@ PROOFS: dict[str, tuple[senders.Proof, str]] = {
         senders.cloudflare,
         "enter the hook's secret where the webhook is added: it comes as `cf-webhook-auth`",
     ),
+    "slack": (senders.slack, "enter the app's signing secret as the hook's secret, and look at this machine's clock"),
     "deploy": (senders.signed, "send `Authorization: Bearer SECRET`, or sign the body; docs/hooks.md says how"),
 }
 """By the last part of the path: how a sender proves itself, and what to tell one that did not."""
@@ -40,11 +42,13 @@ class Hooks:
 
     def __init__(self, daemon: DaemonView) -> None:
         self._daemon, self._door = daemon, Door(daemon)
+        self._buttons = Buttons(daemon, self._door)
         self._buckets: dict[str, Bucket] = {}
         self._takes: dict[str, Taken] = {
             "alertmanager": lambda raw: self._reports("alertmanager", read(Alerts, raw).reports()),
             "cloudflare": lambda raw: self._reports("cloudflare", read(Notification, raw).reports()),
             "deploy": self._deployment,
+            "slack": self._buttons.take,
         }
         self.router = Router([Route("/{hook}", self.call, methods=["POST"])])
 
@@ -54,6 +58,8 @@ class Hooks:
         if name not in PROOFS:
             raise unknown("hook", name, PROOFS)
         body = await self._admitted(name, request)
+        if name == "slack":
+            self._buttons.once(request.headers)
         return Answer(await self._takes[name](body))
 
     async def _admitted(self, name: str, request: Request) -> bytes:

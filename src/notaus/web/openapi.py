@@ -7,6 +7,7 @@ from typing import Any
 from notaus import __version__
 from notaus.web.deliveries import Alerts, Delivery, Deployment, Notification
 from notaus.web.orders import ORDERS, Body
+from notaus.web.slack import Interaction
 
 PROBLEM = {
     "type": "object",
@@ -27,6 +28,7 @@ REPLY = {
 HOOKS: dict[str, tuple[str, type[Delivery], list[dict[str, list[str]]]]] = {
     "alertmanager": ("Alerts that fire triggers.", Alerts, [{"hook": []}]),
     "cloudflare": ("A notification of Cloudflare that fires triggers.", Notification, [{"cloudflare": []}]),
+    "slack": ("A button pressed in Slack.", Interaction, [{"slack": [], "slack_timestamp": []}]),
     "deploy": ("Who deployed what, for pages.", Deployment, [{"hook": []}, {"signature": [], "timestamp": []}]),
 }
 """By name: what it is for, what it takes, and how the sender proves itself."""
@@ -53,6 +55,8 @@ def description() -> dict[str, Any]:
                 "hook": {"type": "http", "scheme": "bearer", "description": "The hook's own secret."},
                 "cloudflare": {"type": "apiKey", "in": "header", "name": "cf-webhook-auth"},
                 "signature": {"type": "apiKey", "in": "header", "name": "X-Notaus-Signature"},
+                "slack": {"type": "apiKey", "in": "header", "name": "X-Slack-Signature"},
+                "slack_timestamp": {"type": "apiKey", "in": "header", "name": "X-Slack-Request-Timestamp"},
                 "timestamp": {"type": "apiKey", "in": "header", "name": "X-Notaus-Timestamp"},
             },
             "schemas": {"Problem": PROBLEM, "Reply": REPLY},
@@ -106,6 +110,9 @@ def _order(name: str, body: type[Body]) -> dict[str, Any]:
     }
 
 
+_FORM = {"schema": {"type": "object", "properties": {"payload": {"type": "string", "description": "JSON."}}}}
+
+
 def _hook(name: str, does: str, body: type[Delivery], proofs: list[dict[str, list[str]]]) -> dict[str, Any]:
     answers = {
         "200": _json("Taken, and written down.", {"type": "object"}),
@@ -117,7 +124,9 @@ def _hook(name: str, does: str, body: type[Delivery], proofs: list[dict[str, lis
         "503": _problem("It cannot be taken now; send it again."),
         "504": _problem("No answer in time; it may still be carried out. A repetition changes nothing."),
     }
-    taken = {"required": True, "content": {"application/json": {"schema": body.model_json_schema()}}}
+    schema: dict[str, Any] = {"schema": body.model_json_schema()}
+    content = {"application/json": schema} if body is not Interaction else {"application/x-www-form-urlencoded": _FORM}
+    taken = {"required": True, "content": content}
     return {
         "post": {
             "operationId": f"hook_{name}",
