@@ -317,7 +317,6 @@ class Situation:
     """Grid times of signals not read yet; the next read brings them."""
     unread: str | None = None
     """Why the world cannot be read."""
-    resting: frozenset[str] = frozenset()
     pulled: list[PullLever] = field(default_factory=list)
     """Every lever pulled, in order."""
     said: list[Message] = field(default_factory=list)
@@ -331,7 +330,7 @@ class Situation:
     def take(self, event: Event) -> Stepped:
         """One event; the levers, checks and channels then do their part."""
         self.events.append(event)
-        stepped = fleet.step(self.service, self.state, self.history, event, self.resting)
+        stepped = fleet.step(self.service, self.state, self.history, event)
         self.state, self.history, self.last = stepped.state, stepped.history, stepped
         self.closed += stepped.closed
         for effect in stepped.effects:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import tempfile
 from collections.abc import Callable, Coroutine
 from dataclasses import replace
 from pathlib import Path
@@ -19,6 +20,7 @@ from notaus.backtest.virtual_time import run
 from notaus.clock import SystemClock
 from notaus.config import Configuration
 from notaus.config.settings import Channels, Hook
+from notaus.config.sources import Database
 from notaus.core.event import Reply, SetRung
 from notaus.core.page import Message
 from notaus.core.rule import Alert, Severity
@@ -58,6 +60,7 @@ class House:
 
     def __init__(self, *services: str, traffic: bool = False) -> None:
         self.loop = asyncio.get_running_loop()
+        self.database = tempfile.NamedTemporaryFile(suffix=".sqlite")  # noqa: SIM115 (closed with the house)
         self.box = Sandbox(self.now, lags=Lags((0.0, 0.0), 0.0), traffic=traffic, history_seconds=5400)
         self.journal = Journal.open("sqlite://")
         self.services = services or ("pix-immo",)
@@ -68,20 +71,30 @@ class House:
         return START + self.loop.time()
 
     def configured(self, change: Callable[[Service], Service] = lambda service: service) -> Configuration:
+        return self.configured_from(CONFIG, change)
+
+    def configured_from(
+        self, directory: Path, change: Callable[[Service], Service] = lambda service: service
+    ) -> Configuration:
         environ = {
             "CLOUDFLARE_ACCOUNT_ID": self.box.account.id,
             "PIX_KV_NAMESPACE": self.box.kv_namespace,
             "BOOKSTRACK_ZONE": self.box.zone,
-            "PIX_DATABASE_URL": "postgresql://nowhere/",
+            "PIX_DATABASE_URL": f"sqlite:///{self.database.name}",
         }
-        found = config.load(CONFIG, environ, lenient=True)
+        found = config.load(directory, environ, lenient=True)
         services = tuple(change(s) for s in found.services if s.name in self.services)
         cloudflare = replace(found.settings.cloudflare, token=SecretStr(self.box.token))
+        entries = [
+            replace(e, source=replace(e.source, query="SELECT 0")) if isinstance(e.source, Database) else e
+            for e in found.entries
+            if e.service in self.services
+        ]
         return replace(
             found,
             settings=replace(found.settings, cloudflare=cloudflare, channels=Channels()),
             services=services,
-            entries=tuple(e for e in found.entries if e.service in self.services),
+            entries=tuple(entries),
         )
 
     async def app(self, wrong_by: float = 0.0, **more: Any) -> App:
@@ -102,6 +115,7 @@ class House:
     async def close(self) -> None:
         for app in self.apps:
             await app.crash()
+        self.database.close()
 
 
 def in_a_house(*services: str, traffic: bool = False) -> Any:

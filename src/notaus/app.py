@@ -27,9 +27,9 @@ from notaus.cloudflare.client import Client
 from notaus.cloudflare.edge import Edge
 from notaus.cloudflare.tokens import verify
 from notaus.config import Configuration, Settings
-from notaus.config.sources import Entry
+from notaus.config.sources import Entry, Push
 from notaus.core.effect import PullLever
-from notaus.core.event import Event, LeverEnded, Order, Reconfigured, Reply, Started
+from notaus.core.event import Event, LeverEnded, Order, Pushed, Reconfigured, Reply, Started
 from notaus.core.fleet import Stepped
 from notaus.core.page import Message
 from notaus.core.service import Contact, Service
@@ -46,12 +46,14 @@ from notaus.daemon.recovery import NOT_DONE, done_already, late
 from notaus.daemon.reload import objections
 from notaus.daemon.scheduler import Bells, ScheduledBells
 from notaus.daemon.status import describe, incident_body
-from notaus.errors import ConfigurationError, JournalFailed, NotausError
+from notaus.errors import ConfigurationError, JournalFailed, NotausError, ReadFailed
 from notaus.journal import Journal, Lease, LeaseLost
 from notaus.levers import Levers, SteeringKeys, Worlds
 from notaus.metrics import Metrics
 from notaus.notify import Channels, PagerDuty, Slack, Webhook
-from notaus.sources import READERS, Context, build
+from notaus.sources import Context, build
+from notaus.sources.push import PushReader
+from notaus.sources.scalar import Number
 
 FINISH_SECONDS = 20.0
 """At SIGTERM, how long a lever being pulled may still take."""
@@ -274,7 +276,7 @@ class App:
         return {
             account: Poller(
                 account,
-                _readable(self.configuration, account),
+                [entry for entry in self.configuration.entries if entry.account == account],
                 reader,
                 worlds[account],
                 self.clock,
@@ -295,7 +297,7 @@ class App:
 
     async def _gained(self, account: str) -> None:
         """Recover the account's services from the journal, and ask again for what was under way. Raises JournalFailed."""
-        found = await self._recovered(self._services(account), self.configuration)
+        found = await self._recovered(self._services(account))
         if self.lease(account) is None:
             return
         now = int(self.clock.now())
@@ -303,11 +305,10 @@ class App:
             self._guard(guarded, now)
         self.ring(account)
 
-    async def _recovered(self, services: Iterable[Service], configuration: Configuration) -> list[Guarded]:
+    async def _recovered(self, services: Iterable[Service]) -> list[Guarded]:
         """Raises JournalFailed."""
         now = int(self.clock.now())
-        resting = partial(_resting, configuration)
-        return [await self.call(recovered, self.journal, service, resting(service), now) for service in services]
+        return [await self.call(recovered, self.journal, service, now) for service in services]
 
     def _guard(self, guarded: Guarded, now: int) -> None:
         service = guarded.service
@@ -487,7 +488,7 @@ class App:
         # May fail: before anything changes.
         await self.call(self.journal.keep_config, configuration.hash, _text(configuration), now)
         new = [s for s in configuration.services if s.name not in self.engine.guarded and s.account in held]
-        added = await self._recovered(new, configuration)
+        added = await self._recovered(new)
         self._object(configuration)  # an incident may have begun meanwhile
         if held != self._fences():
             raise NotausError("an account changed hands during the reload: reload again")
@@ -528,7 +529,7 @@ class App:
             != self.configuration.rule_fingerprints.get((service.name, rule.name))
         )
         event = Reconfigured(now, self.configuration.hash, changed)
-        self.engine.post(service.name, event, (service, _resting(self.configuration, service)))
+        self.engine.post(service.name, event, service)
 
     # What the web shows
 
@@ -598,15 +599,33 @@ class App:
             raise NotausError("the daemon is not running")
         return await self.engine.order(service, order)
 
+    async def push(self, service: str, signal: str, values: Sequence[tuple[int, Number]]) -> Reply:
+        """Take in values of a `push` source, and answer once they are written down. Raises NotausError.
 
-def _readable(configuration: Configuration, account: str) -> Sequence[Entry]:
-    """The entries that some source of this release can read."""
-    return [e for e in configuration.entries if e.account == account and type(e.source) in READERS]
+        Refused is what the source's rules refuse (too old, from the future, no number), and then nothing is taken.
+        """
+        guarded = self.engine.guarded.get(service)
+        if guarded is None:
+            raise NotausError(f"{service} is not guarded here now")
+        entry = self._pushed_to(service, signal)
+        if entry is None:
+            return Reply(False, f"{service} has no signal `{signal}` that takes values; {self._takes(service)}")
+        reader = self.outside.reader(entry)
+        assert isinstance(reader, PushReader)
+        known = partial(guarded.history.at, signal)
+        try:
+            readings = reader.take(entry, guarded.service.step, values, lambda at: known(at) is not None)
+        except ReadFailed as refused:
+            return Reply(False, str(refused))
+        return await self.engine.order(service, Pushed(self.now(), readings))
 
+    def _pushed_to(self, service: str, signal: str) -> Entry | None:
+        entries = (e for e in self.configuration.entries if e.service == service and signal in e.signals)
+        return next((entry for entry in entries if isinstance(entry.source, Push)), None)
 
-def _resting(configuration: Configuration, service: Service) -> frozenset[str]:
-    """The rules of a service whose source is not available."""
-    return frozenset(rule for owner, rule in configuration.resting if owner == service.name)
+    def _takes(self, service: str) -> str:
+        entries = [e.name for e in self.configuration.entries if e.service == service and isinstance(e.source, Push)]
+        return f"those that do: {', '.join(entries) or 'none'}"
 
 
 def _text(configuration: Configuration) -> str:

@@ -17,7 +17,7 @@ from typing import Any
 import httpx
 import pytest
 
-from notaus.cli.demo.stage import Clock, environment
+from notaus.cli.demo.stage import Clock, config_in, environment
 
 SPEED = 15.0
 """Of the clock that sandbox and daemon share; a module may set its own `SPEED`."""
@@ -99,7 +99,8 @@ def sandbox(clock: Clock) -> Iterator[Any]:
 @pytest.fixture(scope="module")
 def variables(sandbox: Any, clock: Clock, tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     """The environment of a daemon beside the sandbox."""
-    return {**environment(sandbox, clock, tmp_path_factory.mktemp("state")), "NOTAUS_CONFIG": str(CONFIG)}
+    state = tmp_path_factory.mktemp("state")
+    return {**environment(sandbox, clock, state), "NOTAUS_CONFIG": str(config_in(state))}
 
 
 @pytest.fixture(scope="module")

@@ -24,7 +24,7 @@ def test_everything_is_tried_once_and_nothing_changed(variables: Env, sandbox: A
                  "pix-immo: steering key", "pix-immo: Workers KV Storage Read", "channel pagerduty: platform"):  # fmt: skip
         assert told[what] == "yes", (what, found.out)
     assert told["pix-immo: Workers KV Storage Write"] == "?"
-    assert told["pix-immo: signals.orphaned_intents"] == "?"
+    assert told["pix-immo: signals.orphaned_intents"] == "yes"
     assert found.json["ready"] is True
     pages = httpx.get(sandbox["pages"], trust_env=False).json()
     assert {page["channel"] for page in pages} >= {"pagerduty", "slack:incidents"}

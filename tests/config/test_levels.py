@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from notaus.config import load
-from notaus.config.sources import Http, Observability, Probe, Push, Sql, Workers
+from notaus.config.sources import Database, Http, Observability, Probe, Prometheus, Push, Sql, Workers
 from notaus.core.rule import NoData
 from notaus.core.service import Mode, OverridePolicy
 
@@ -115,6 +115,7 @@ def test_a_declared_unit_is_the_unit_of_the_value(bound: str, value: int) -> Non
     assert loaded(text).service.rule("orphaned intents").when[0].bound.constant == value
 
 
+WINDOWED = "SELECT max(timestamp) AS time, count() AS value FROM d WHERE timestamp > {from} AND timestamp <= {to}"
 SOURCES = [
     ("source: workers", Workers("pix-immo-api"), "x.error_rate > 3%", 180),
     (
@@ -137,9 +138,21 @@ SOURCES = [
         0,
     ),
     ("source: probe, websocket: wss://a.b", Probe("wss://a.b", True), "x.latency_p50 > 1s", 0),
-    ("source: sql, query: SELECT 1, unit: ms", Sql("SELECT 1"), "x > 1s", 60),
+    (f"source: sql, query: '{WINDOWED}', unit: ms", Sql(WINDOWED), "x > 1s", 60),
+    (
+        "source: database, url: 'sqlite:///a.db', query: SELECT 1, timeout: 2s",
+        Database("sqlite:///a.db", "SELECT 1", 2.0),
+        "x > 3",
+        0,
+    ),
+    (
+        "source: prometheus, url: 'https://p.example', query: up, headers: {X-Scope-OrgID: a}, unit: '%'",
+        Prometheus("https://p.example", "up", {"X-Scope-OrgID": "a"}, True),
+        "x > 3%",
+        0,
+    ),
     ("source: push, settle: 5s", Push(), "x >= 1.5", 5),
-    ("source: push, unit: '%'", Push(), "x > 3%", 0),
+    ("source: push, unit: '%'", Push(True), "x > 3%", 0),
 ]
 
 
@@ -154,15 +167,6 @@ def test_every_source_loads_and_settles_in_its_own_time(
     assert found.source == source
     assert found.settle == settle
     assert found.signals == (service.service.rules[0].when[0].signal,)
-
-
-@pytest.mark.parametrize("kind", ["sql", "push", "observability"])
-def test_rules_on_a_source_that_is_not_available_yet_rest(kind: str) -> None:
-    """A rule that can never be evaluated would be blind for ever, and page for it."""
-    more = ", query: SELECT 1" if kind == "sql" else ""
-    signal = "x.errors" if kind == "observability" else "x"
-    text = changed(PIX, ("  r2:  ", f"  x: {{source: {kind}{more}}}\n  r2:  "), (RATE, f"{signal} > 3"))
-    assert loaded(text).resting == {"native errors", "orphaned intents"}
 
 
 def test_analytics_without_cohorts_gives_signals_of_its_entry() -> None:

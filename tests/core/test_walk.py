@@ -104,7 +104,7 @@ class Walk:
         """One event on both lanes, with every check."""
         here = self.situation
         before, history = here.state, here.history
-        stepped = fleet.step(here.service, before, history, event, here.resting)
+        stepped = fleet.step(here.service, before, history, event)
         here.events.append(event)
         here.state, here.history, here.last = stepped.state, stepped.history, stepped
         self._check_outbox(event, stepped)
@@ -203,7 +203,7 @@ class Walk:
         text = json.dumps(encode(before))
         state = decode(State, json.loads(text))
         assert state == before, "a restart would change what is remembered"
-        again = fleet.step(self.situation.service, state, History(history.series), event, self.situation.resting)
+        again = fleet.step(self.situation.service, state, History(history.series), event)
         assert again.state == stepped.state, "the same history and event, another answer"
         assert again.effects == stepped.effects
         assert again.reply == stepped.reply

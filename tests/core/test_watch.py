@@ -8,15 +8,17 @@ from fractions import Fraction
 import pytest
 
 from notaus.core.effect import Outcome
-from notaus.core.event import Close, Reconfigured, Trigger
+from notaus.core.event import Close, Pushed, Reconfigured, Trigger
 from notaus.core.fleet import halt, keep_from, missing_before
 from notaus.core.incident import Phase
 from notaus.core.page import Status
 from notaus.core.rule import NoData, Severity
+from notaus.core.sample import Sample
 from notaus.core.service import Mode
 from notaus.core.state import Request
 from tests.builders import (
     KV_RULES,
+    STEP,
     T0,
     a_rollback_service,
     a_rule,
@@ -430,13 +432,6 @@ def test_something_is_going_on_while_a_condition_holds_or_an_incident_or_a_reque
     assert replace(asking.state, request=request).going_on
 
 
-def test_resting_rules_are_left_alone() -> None:
-    """A source that is not there yet makes nobody blind, and nothing act."""
-    situation = a_situation(resting=frozenset(r.name for r in KV_RULES))
-    situation.run(900, BAD)
-    assert (situation.said, situation.pulled) == ([], [])
-
-
 def test_a_service_whose_assertion_failed_stops_acting_and_says_so() -> None:
     """It must neither act on nonsense nor be silent."""
     situation = a_situation()
@@ -454,3 +449,14 @@ def test_a_trigger_of_an_incident_that_only_told_does_not_keep_it_open() -> None
     situation.take(Trigger(situation.at, "ann", "database errors", "seen"))
     assert situation.phase is Phase.WATCHING
     situation.until(None)
+
+
+def test_what_is_pushed_is_judged_at_the_next_tick_and_nothing_else_happens() -> None:
+    """Values that somebody posts would move the grid, or be lost until a poll brings them again."""
+    situation = a_situation()
+    situation.tick()
+    before = situation.state
+    pushed = {"r2.failures": (Sample(situation.at + STEP, Fraction(99)),)}
+    stepped = situation.take(Pushed(situation.at + 3, pushed))
+    assert (stepped.effects, situation.state) == ((), before)
+    assert situation.history.at("r2.failures", situation.at + STEP) == pushed["r2.failures"][0]

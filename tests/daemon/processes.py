@@ -6,7 +6,6 @@ import contextlib
 import json
 import os
 import resource
-import shutil
 import signal
 import socket
 import subprocess
@@ -19,7 +18,8 @@ from typing import Any
 
 import httpx
 
-CONFIG = Path(__file__).parents[2] / "config"
+from notaus.cli.demo.stage import DATABASE, config_in
+
 SPEED = 40.0
 ZONE = "3a1f0c5d9b7e4826a0d5c1e2f3b4a596"
 
@@ -80,10 +80,7 @@ class Town:
         self.http = httpx.Client(timeout=30.0, trust_env=False)
         self.processes: list[Process] = []
         self.sandbox = self.found()
-        config = directory / "config"
-        (config / "services").mkdir(parents=True)
-        shutil.copy(CONFIG / "notaus.yaml", config)
-        shutil.copy(CONFIG / "services" / "pix-immo.yaml", config / "services")
+        config_in(directory, "pix-immo")
         self.token = token
 
     def found(self) -> Process:
@@ -113,7 +110,7 @@ class Town:
             "CLOUDFLARE_API_TOKEN": self.token or at["token"],
             "CLOUDFLARE_ACCOUNT_ID": at["account"],
             "PIX_KV_NAMESPACE": at["kv_namespace"],
-            "PIX_DATABASE_URL": "postgresql://notaus@localhost/pix",
+            "PIX_DATABASE_URL": f"sqlite:///{self.directory / DATABASE}",
             "NOTAUS_CLOUDFLARE__API_URL": at["api"],
             "NOTAUS_ORIGINS": json.dumps({"api.pix.immo": at["workers"]["pix-immo"]}),
             "NOTAUS_CHANNELS": json.dumps(channels),

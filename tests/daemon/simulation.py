@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -140,7 +141,7 @@ class Stage(_Stage):
         for at in range(EPOCH, EPOCH + self.end, 15):
             await self._until(at)
             if at == EPOCH and self.key_writes == []:
-                self._deploy("v2.0.0", new=True)
+                self._deploy({"v2.0.0": Fraction(100)})
             for bells in self.bells:
                 bells.poll()
             if self.healed is None and self.box.writes and at > EPOCH:

@@ -260,10 +260,9 @@ async def test_a_reload_takes_effect_between_two_events() -> None:
     new = replace(desk.guarded.service, rules=desk.guarded.service.rules[:1])
     desk.engine.post("pix", desk.poll())
     event = Reconfigured(int(desk.clock.now()), "new", ())
-    desk.engine.post("pix", event, (new, frozenset({"errors"})))
+    desk.engine.post("pix", event, new)
     await turns()
     assert desk.guarded.service is new
-    assert desk.guarded.resting == {"errors"}
     assert desk.guarded.state.config == "new"
     assert set(desk.guarded.state.rules) == {"errors"}
     assert desk.journal.kinds == ["Started", "Polled", "Polled", "Reconfigured"]
@@ -288,7 +287,7 @@ async def test_what_is_in_memory_is_what_the_journal_has() -> None:
     await breach(desk)
     body = desk.journal.state("pix")
     assert decode(State, body) == desk.guarded.state
-    again = recovered(desk.journal, desk.guarded.service, frozenset(), int(desk.clock.now()))  # type: ignore[arg-type]
+    again = recovered(desk.journal, desk.guarded.service, int(desk.clock.now()))  # type: ignore[arg-type]
     assert again.state == desk.guarded.state
     assert again.history.series == desk.guarded.history.series
     assert any(isinstance(effect, PullLever) for effect in again.state.outbox.values())

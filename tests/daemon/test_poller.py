@@ -184,6 +184,30 @@ async def test_a_poll_under_way_is_not_doubled_and_holds_up_no_other_service() -
 
 
 @on_virtual_time
+async def test_the_next_tick_of_a_service_waits_for_no_other_ones_slow_source() -> None:
+    """A database that hangs would halve the guard of every service beside it."""
+    rounds = Rounds(an_entry(), an_entry(service="other"))
+    other = Guarded(replace(a_service(60), name="other", step=5), State("other"))
+    looked: list[str] = []
+
+    async def read(*given: Any) -> Any:
+        if len(given) == 1:
+            looked.append(given[0].name)
+            return rounds.source._look()
+        await asyncio.sleep(12 if given[0].service == "pix" else 0)
+        return {}
+
+    rounds.source.read = read  # type: ignore[method-assign]
+    first = asyncio.create_task(rounds.poller.poll([rounds.guarded, other], 0))
+    for _ in range(2):
+        await asyncio.sleep(5)
+        rounds.guarded.state = State("pix", world_at=T0)  # what it has taken is of no matter
+        await rounds.poller.poll([rounds.guarded, other], 0)
+    assert (looked.count("pix"), looked.count("other")) == (1, 3)
+    await first
+
+
+@on_virtual_time
 async def test_a_ring_within_the_same_tick_polls_nothing() -> None:
     """Bells ring at the step of the fastest service."""
     rounds = Rounds()

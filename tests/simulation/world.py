@@ -225,7 +225,6 @@ class World:
             settings=settings,
             services=services,
             entries=entries,
-            resting=frozenset(),
             hash=f"seed-{self.plan.seed}-0",
             rule_fingerprints=fingerprints,
         )

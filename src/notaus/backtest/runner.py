@@ -6,6 +6,7 @@ import asyncio
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from fractions import Fraction
 from typing import Any
 
 import httpx
@@ -13,7 +14,7 @@ import httpx
 from notaus.app import App
 from notaus.backtest.edge import ScenarioTransport
 from notaus.backtest.record import Happening, Moment, Record
-from notaus.backtest.scenario import Event, Scenario, StartVersion
+from notaus.backtest.scenario import Event, Scenario
 from notaus.backtest.series import SeriesReader, in_unit, usual
 from notaus.backtest.virtual_time import VirtualTimeLoop, run
 from notaus.clock import SystemClock
@@ -36,8 +37,6 @@ EPOCH = 1_790_006_400
 LEAD = 1
 """Seconds that the daemon runs before 0:00: its rules come into force with the scenario."""
 PERSON = "scenario"
-USUAL_VERSIONS = (StartVersion("v1.8.0", 90 * 3600), StartVersion("v1.9.0", 26 * 3600))
-"""Of a deployment service whose scenario says nothing of versions."""
 SINK = Contact("webhook", "scenario")
 
 
@@ -101,7 +100,7 @@ class _Stage:
         self.record = Record(EPOCH)
         self.replies: list[tuple[int, str, Reply]] = []
         self._found_world()
-        self.reader = SeriesReader(scenario, self.service, EPOCH, self.fields_at)
+        self.reader = SeriesReader(scenario, self.service, EPOCH, self.fields_at, self.tags, self.shares_at)
         self.reader.now = self.true_time
         self.service = replace(self.service, baselines=usual(self.reader))
         self.configuration = self._configuration(configuration)
@@ -160,13 +159,11 @@ class _Stage:
             budgets=replace(settings.budgets, api=(10**9, 300), graphql=(10**9, 300)),
         )
         entries = [
-            replace(e, account=self.box.account.id, settle=self._entry_settle(e.signals), source=_READABLE)
+            replace(e, account=self.box.account.id, settle=self._entry_settle(e.signals))
             for e in configuration.entries
             if e.service == self.service.name
         ]
-        return replace(
-            configuration, settings=settings, services=(self.service,), entries=tuple(entries), resting=frozenset()
-        )
+        return replace(configuration, settings=settings, services=(self.service,), entries=tuple(entries))
 
     def _entry_settle(self, signals: tuple[str, ...]) -> int:
         return max((self.service.signals[name].settle for name in signals), default=0)
@@ -202,7 +199,7 @@ class _Stage:
         worker.versions.clear()
         worker.deployments.clear()
         self.worker = worker
-        versions = self.scenario.versions or USUAL_VERSIONS
+        versions = self.scenario.founded
         at = EPOCH - sum(v.live_for for v in versions)
         for version in versions:
             made = worker.upload(version.version, created=at, blocked=version.blocked, flagged=version.flagged)
@@ -302,7 +299,7 @@ class _Stage:
             case "human":
                 self._by_hand(event)
             case "deploy":
-                self._deploy(str(event.value), new=True)
+                self._deploy(event.value)
             case "fail":
                 self._fail(event)
             case "kill":
@@ -360,7 +357,7 @@ class _Stage:
 
     def _by_hand(self, event: Event) -> None:
         if "deploy" in event.value:
-            self._deploy(str(event.value["deploy"]), new=False)
+            self._deploy(event.value["deploy"])
             return
         lever = self.service.ladder.lever
         if not isinstance(lever, KvLever):
@@ -369,13 +366,24 @@ class _Stage:
         self.box.kv.write(self.box.kv_namespace, lever.key, value, by="human", lag=0)
         self.box.kv.namespaces[self.box.kv_namespace].written.clear()
 
-    def _deploy(self, tag: str, *, new: bool) -> None:
+    def _deploy(self, shares: Mapping[str, Fraction]) -> None:
         if isinstance(self.service.ladder.lever, KvLever):
             return  # KV rules ignore deployments
+        self.worker.deploy([(self._uploaded(tag), float(share)) for tag, share in shares.items()], by="human")
+
+    def _uploaded(self, tag: str) -> str:
+        """The id of a version, which is uploaded if it is new."""
         known = next((v for v in reversed(self.worker.versions) if v.tag == tag), None)
         version = known or self.worker.upload(tag)
         self.tags[version.id] = tag
-        self.worker.deploy(version.id, by="human")
+        return version.id
+
+    def shares_at(self, at: int) -> Mapping[str, Fraction]:
+        """Version id to its part of the traffic before the sample at `at`; empty for a service steered by a key."""
+        if isinstance(self.service.ladder.lever, KvLever):
+            return {}
+        serving = next((d for d in reversed(self.worker.deployments) if d.created < at), self.worker.deployments[0])
+        return {id: Fraction(str(share)) / 100 for id, share in serving.versions}
 
     def _fail(self, event: Event) -> None:
         kinds = event.more.get("with", [500])
@@ -435,13 +443,3 @@ def _rng() -> Any:
     import random
 
     return random.Random(0)
-
-
-def _readable() -> Any:
-    """A source of a kind that this release reads; what stands behind it is the scenario's series."""
-    from notaus.config.sources import AnalyticsEngine
-
-    return AnalyticsEngine("scenario")
-
-
-_READABLE = _readable()

@@ -70,6 +70,10 @@ class StartVersion:
     blocked: str | None = None
 
 
+USUAL_VERSIONS = (StartVersion("v1.8.0", 90 * 3600), StartVersion("v1.9.0", 26 * 3600))
+"""Of a deployment service whose scenario says nothing of versions."""
+
+
 @dataclass(frozen=True, slots=True)
 class Scenario:
     """One scenario, in seconds from its start."""
@@ -87,6 +91,18 @@ class Scenario:
     events: tuple[Event, ...] = ()
     expect: tuple[Expectation, ...] = ()
     replicas: int = 1
+
+    @property
+    def founded(self) -> tuple[StartVersion, ...]:
+        """The versions of a deployment service before 0:00, oldest first."""
+        return self.versions or USUAL_VERSIONS
+
+    @property
+    def tags(self) -> tuple[str, ...]:
+        """Every version that it names."""
+        deployed = [e.value for e in self.events if e.kind == "deploy"]
+        deployed += [e.value["deploy"] for e in self.events if e.kind == "human" and "deploy" in e.value]
+        return (*(each.version for each in self.founded), *(tag for shares in deployed for tag in shares))
 
     @property
     def end(self) -> int:
@@ -329,9 +345,29 @@ def _event_value(kind: str, node: Node) -> Any:
                 return {}
             if not isinstance(value, dict):
                 raise Misread(f"`{kind}` takes a mapping", "such as {canary_percent: 10}", node.where)
+            if kind == "human" and "deploy" in value:
+                return {"deploy": _deployed(value["deploy"], node)}
             return value
+        case "deploy":
+            return _deployed(plain(node), node)
         case _:
             return plain(node)
+
+
+def _deployed(value: Any, node: Node) -> Mapping[str, Fraction]:
+    """A version that gets all traffic, or two with the percentage of each: what a gradual deployment is."""
+    if not isinstance(value, dict):
+        return {str(value): Fraction(100)}
+    try:
+        shares = {str(name): quantity(str(share)) for name, share in value.items()}
+    except Misread as error:
+        raise Misread(error.wrong, error.right, node.where) from None
+    right = "{v1.9.0: 90%, v2.0.0: 10%}"
+    if any(share.unit not in ("", "%") for share in shares.values()):
+        raise Misread("not percentages", right, node.where)
+    if len(shares) > 2 or sum(share.number for share in shares.values()) != 100:
+        raise Misread("at most two versions can be live, and share 100 %", right, node.where)
+    return {name: share.number for name, share in shares.items()}
 
 
 def _event_more(kind: str, table: Table, node: Node) -> Mapping[str, Any]:

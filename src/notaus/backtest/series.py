@@ -9,6 +9,7 @@ from notaus.backtest.scenario import Scenario
 from notaus.config.problems import InvalidConfiguration, Misread, Report
 from notaus.config.sources import Entry
 from notaus.core.baseline import Baseline, healthy
+from notaus.core.deployment import SUSPECT
 from notaus.core.sample import Readings, Sample, rate
 from notaus.core.service import Service
 from notaus.core.signal import Shape, Signal, Unit
@@ -34,11 +35,20 @@ class SeriesReader:
     """A source whose every value the scenario gives."""
 
     def __init__(
-        self, scenario: Scenario, service: Service, begin: int, fields_at: Callable[[int], Mapping[str, object]]
+        self,
+        scenario: Scenario,
+        service: Service,
+        begin: int,
+        fields_at: Callable[[int], Mapping[str, object]],
+        tags: Mapping[str, str],
+        shares_at: Callable[[int], Mapping[str, Fraction]],
     ):
-        """`begin` is the epoch time of 0:00; `fields_at(t)` the steering key's fields in force before the sample at t."""
+        """`begin` is the epoch time of 0:00; `fields_at(t)` the steering key's fields in force before the sample at t.
+
+        `tags` names versions by id, oldest first; `shares_at(t)` is each one's part of the traffic before t.
+        """
         self.scenario, self.service, self.begin = scenario, service, begin
-        self.fields_at = fields_at
+        self.fields_at, self.tags, self.shares_at = fields_at, tags, shares_at
         self.now: Callable[[], float] = lambda: float(begin)
         self.values = _values(scenario, service)
         self._drained = [service.ladder.place_of(rung) for rung in service.ladder.drains]
@@ -73,7 +83,10 @@ class SeriesReader:
         return next((seconds for since, seconds in reversed(self.lags) if at > since), 0)
 
     def sample(self, name: str, at: int) -> Sample:
-        """The sample of signal `name` at `at`."""
+        """The sample of signal `name` at `at`; `ID.measure` is one version's."""
+        version = self._version(name, at)
+        if version is not None:
+            return self._of_version(version, name.rpartition(".")[2], at)
         signal = self.service.signals[name]
         if (name, at) in self.revised:
             return self._of(signal, at, self.revised[name, at])
@@ -89,10 +102,30 @@ class SeriesReader:
     def _of(self, signal: Signal, at: int, value: Fraction) -> Sample:
         if signal.shape in (Shape.COUNT, Shape.SCALAR):
             return Sample(at, value)
-        requests = self._requests(signal, at)
-        if signal.shape is Shape.RATE:
-            return rate(at, value * requests, requests)
-        return Sample(at, value, among=requests) if requests > 0 else Sample(at, among=Fraction(0))
+        return _among(signal, at, value, self._requests(signal, at))
+
+    def _version(self, name: str, at: int) -> str | None:
+        """The id in `ID.measure`. Of a cohort by standing, asked for outside the daemon: the newest, or the oldest, live."""
+        prefix = name.partition(".")[0]
+        signal = self.service.signals.get(name)
+        if signal is None or not signal.of_version:
+            return prefix if prefix in self.tags else None
+        live = [version for version in self.tags if version in self.shares_at(at)]
+        return live[-1 if prefix == SUSPECT else 0]
+
+    def _of_version(self, version: str, measure: str, at: int) -> Sample:
+        """A version's series go by its tag; its requests are its part of the traffic."""
+        signal = _version_signal(self.service, measure)
+        name, requests = f"{self.tags[version]}.{measure}", self._given(f"{self.tags[version]}.requests", at)
+        if requests is None:
+            requests = self.shares_at(at).get(version, Fraction(0)) * REQUESTS
+        given = self._given(name, at)
+        if given is None and name in self.values and self._covers(name, at):
+            return Sample(at)  # a gap in the series
+        if measure == "requests":
+            return Sample(at, requests, among=requests)
+        value = given if given is not None else self.healthy(signal)
+        return Sample(at, value) if signal.shape is Shape.COUNT else _among(signal, at, value, requests)
 
     def _covers(self, name: str, at: int) -> bool:
         index = (at - self.begin) // self.scenario.tick
@@ -153,16 +186,35 @@ class SeriesReader:
         return rate(at, own, total)
 
 
+def _among(signal: Signal, at: int, value: Fraction, requests: Fraction) -> Sample:
+    """A rate or a quantile of so many requests; of none it is unknown."""
+    if signal.shape is Shape.RATE:
+        return rate(at, value * requests, requests)
+    return Sample(at, value, among=requests) if requests > 0 else Sample(at, among=Fraction(0))
+
+
+def _version_signal(service: Service, measure: str) -> Signal:
+    return next(s for s in service.signals.values() if s.of_version and s.measure == measure)
+
+
+def _of_tags(scenario: Scenario, service: Service) -> dict[str, Signal | None]:
+    """The series of versions that a scenario may give."""
+    measures = {s.measure for s in service.signals.values() if s.of_version}
+    named = {f"{tag}.{m}": _version_signal(service, m) for tag in scenario.tags for m in sorted(measures)}
+    return {f"{tag}.requests": None for tag in scenario.tags if measures} | named
+
+
 def _values(scenario: Scenario, service: Service) -> dict[str, list[Fraction | None]]:
     """The series in the signals' own units. Raises InvalidConfiguration."""
     report = Report()
     found: dict[str, list[Fraction | None]] = {}
-    known = set(service.signals) | {f"{s.prefix}.requests" for s in service.signals.values()}
+    signals = {name: s for name, s in service.signals.items() if not s.of_version} | _of_tags(scenario, service)
+    known = set(signals) | {f"{s.prefix}.requests" for s in service.signals.values() if not s.of_version}
     for name, series in scenario.series.items():
         if name not in known:
             report.problem(series.where, f"unknown signal `{name}`", f"the service has {', '.join(sorted(known))}")
             continue
-        signal = service.signals.get(name)
+        signal = signals.get(name)
         try:
             found[name] = [None if v is None else in_unit(v[0], v[1], signal) for v in series.values]
         except Misread as error:

@@ -26,9 +26,9 @@ from notaus.core.rule import Severity
 from notaus.core.sample import Readings
 from notaus.core.service import Contact, Service
 from notaus.core.world import DeploymentsView, KvView
+from notaus.daemon import cohorts
 from notaus.errors import NotausError
 from notaus.metrics import Metrics
-from notaus.sources import READERS
 
 PATIENCE = 15.0
 """Seconds for each thing that is tried."""
@@ -122,7 +122,7 @@ class Inspection:
         client, account = self.outside.clients[service.account], service.account
         entries = [entry for entry in self.configuration.entries if entry.service == service.name]
         wanted: list[Awaitable[tokens.Probe]] = []
-        if any(isinstance(e.source, (kinds.AnalyticsEngine, kinds.Workers, kinds.R2)) for e in entries):
+        if any(isinstance(e.source, (kinds.AnalyticsEngine, kinds.Sql, kinds.Workers, kinds.R2)) for e in entries):
             wanted.append(tokens.probe_analytics(client, account))
         zones = {e.source.zone for e in entries if isinstance(e.source, kinds.Http)}
         wanted += [tokens.probe_zone(client, zone) for zone in sorted(zones)]
@@ -135,16 +135,24 @@ class Inspection:
 
     async def _entry(self, service: Service, entry: Entry) -> Finding:
         what = f"{service.name}: signals.{entry.name}"
-        if type(entry.source) not in READERS:
-            return Finding(what, "?", "this source is not available yet; its rules rest")
         at = (int(self.clock.now()) - entry.settle) // service.step * service.step
         try:
             async with asyncio.timeout(PATIENCE):
-                readings = await self.outside.reader(entry).read(entry, [at])
+                readings = await self._read(service, entry, at)
         except (NotausError, TimeoutError) as error:
             return Finding(what, "no", _reason(error))
         said, missing = _spelled(service, entry, readings)
         return Finding(what, "?" if missing else "yes", said)
+
+    async def _read(self, service: Service, entry: Entry, at: int) -> Readings:
+        reader = self.outside.reader(entry)
+        if not cohorts.by_version(service, entry):
+            return await reader.read(entry, [at])
+        view, lever = await self.outside.worlds[service.account].read(service), service.ladder.lever
+        assert isinstance(view, DeploymentsView)
+        assert isinstance(lever, DeploymentLever)
+        registry = deployment.observed(Registry(), view, lever.stable_after, None)
+        return await cohorts.read(reader, entry, [at], registry, view)
 
     async def _lever(self, service: Service) -> Finding:
         lever = service.ladder.lever
@@ -239,7 +247,21 @@ def _spelled(service: Service, entry: Entry, readings: Readings) -> tuple[str, b
         missing = missing or sample is None or not sample.known
         parts.append(f"{name} {spell(sample, signal.unit, signal.shape)}")
     text = ", ".join(parts) or "no rule asks for it"
-    return (f"{text} (no data: no traffic, or not the right dataset, host or condition)" if missing else text), missing
+    return (f"{text} (no data: {_hint(entry)})" if missing else text), missing
+
+
+def _hint(entry: Entry) -> str:
+    """What no data may mean."""
+    match entry.source:
+        case kinds.Push():
+            return "nothing was pushed yet"
+        case kinds.Database():
+            return "the query gives no row, or NULL"
+        case kinds.Prometheus():
+            return "the query gives no element, or NaN"
+        case kinds.Sql():
+            return "no row whose `time` lies within the window"
+    return "no traffic, or not the right dataset, host or condition"
 
 
 def _key(service: Service, view: KvView, what: str) -> Finding:

@@ -69,11 +69,10 @@ class Records:
         from notaus.core.watch import evaluate
         from notaus.daemon.engine import recovered
 
-        resting = frozenset(rule for owner, rule in self.configuration.resting if owner == service.name)
-        guarded = recovered(self.journal, service, resting, now)
+        guarded = recovered(self.journal, service, now)
         if guarded.state.tick:
             tick = guarded.state.tick
-            guarded.holds = evaluate(Turn(service, guarded.state, guarded.history, tick, tick, resting))
+            guarded.holds = evaluate(Turn(service, guarded.state, guarded.history, tick, tick))
         return guarded
 
     async def incidents(self, limit: int) -> Sequence[Mapping[str, Any]]:

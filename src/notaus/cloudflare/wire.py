@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from fractions import Fraction
 from typing import Annotated, Any
 
 from pydantic import AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field
@@ -142,6 +143,65 @@ class TokenState(Shape):
 def brief(text: str, limit: int = 500) -> str:
     """`text` on one line, as long as a person reads; half a secret would be one still."""
     return " ".join(scrub(text).split())[:limit]
+
+
+class GroupValue(Shape):
+    key: str
+    value: str | float | bool | None = None
+
+
+class Aggregate(Shape):
+    """One group of a telemetry calculation."""
+
+    value: float | None = None
+    count: float
+    sampleInterval: float = 1
+    groups: Annotated[list[GroupValue], BeforeValidator(_or_empty)] = []
+
+
+class Calculation(Shape):
+    calculation: str
+    alias: str | None = None
+    aggregates: Annotated[list[Aggregate], BeforeValidator(_or_empty)] = []
+
+
+class QueryRun(Shape):
+    status: str
+
+
+class Calculations(Shape):
+    """The result of a telemetry query of the view "calculations"."""
+
+    run: QueryRun
+    calculations: list[Calculation]
+
+
+class LogSettings(Shape):
+    enabled: bool | None = None
+    head_sampling_rate: float | None = None
+    invocation_logs: bool = True
+
+
+class ObservabilitySettings(Shape):
+    """What a Worker logs; its logs may be set apart from the rest."""
+
+    enabled: bool = False
+    head_sampling_rate: float | None = None
+    logs: LogSettings | None = None
+
+    @property
+    def logged(self) -> Fraction:
+        """The part of the invocations that is logged; 0 where none is."""
+        logs = self.logs or LogSettings()
+        on = self.enabled if logs.enabled is None else logs.enabled
+        rates = (rate for rate in (logs.head_sampling_rate, self.head_sampling_rate) if rate is not None)
+        return Fraction(str(next(rates, 1))) if on and logs.invocation_logs else Fraction(0)
+
+
+class ScriptSettings(Shape):
+    """Settings of a Worker that belong to no version."""
+
+    observability: ObservabilitySettings | None = None
 
 
 def excerpt(body: bytes, limit: int = 200) -> str:

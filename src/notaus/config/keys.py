@@ -98,7 +98,9 @@ DEFAULTS = Keys("defaults", SERVICE_LEVEL, "What holds for every service that do
 # signals
 
 SOURCE = Key("source", k.Text("a source"), "What is read; one of the sources below.", required=True)
-UNIT = Key("unit", k.Choice(DeclaredUnit), "The unit of the values.", default_words="none: a bare number")
+UNIT = Key(
+    "unit", k.Choice(DeclaredUnit), "The unit of the values; with `%`, 3 is 3 %.", default_words="none: a bare number"
+)
 
 
 def _source(name: str, meaning: str, *keys: Key[Any], only_one_of: tuple[Key[Any], ...] = ()) -> Keys:
@@ -143,7 +145,12 @@ ANALYTICS_ENGINE = _source(
 )
 
 SCRIPT = Key("script", k.Text("a Worker's name"), "The Worker.", default_words="the service's `worker`")
-BY_VERSION = Key("by_version", k.Flag(), "Counts each script version by itself.", "false")
+VERSIONS = (
+    "Counts each script version by itself, too: `suspect.…` of the live version to blame, `stable.…` of the known-stable "
+    "one that is live (with a deployment lever)."
+)
+BY_VERSION = Key("by_version", k.Flag(), VERSIONS, "false")
+ALWAYS_BY_VERSION = Key("by_version", k.Flag(), VERSIONS, "true")
 
 
 class LatencyBase(StrEnum):
@@ -162,8 +169,10 @@ WORKERS = _source(
 )
 OBSERVABILITY = _source(
     "observability",
-    "Workers Observability telemetry. Gives `requests`, `errors`, `error_rate`, `latency_p50`, `_p90`, `_p95`, `_p99`.",
+    "The invocations that a Worker logs. Gives `requests`, `errors` (uncaught only), `error_rate`, "
+    "`latency_p50`, `_p90`, `_p95`, `_p99`.",
     SCRIPT,
+    ALWAYS_BY_VERSION,
 )
 ZONE = Key("zone", k.Text("a zone id"), "The zone's id.", required=True)
 HOST = Key("host", k.Text("a host name"), "The host whose requests count.", required=True)
@@ -222,12 +231,48 @@ URL = Key(
     secret=True,
     in_part=True,
 )
-SQL = _source(
-    "sql", "Any Analytics Engine SQL that gives a time and a value. The entry's name is the signal.", QUERY, UNIT
+WINDOWED = Key(
+    "query",
+    k.Text(
+        "a query with {from} and {to}",
+        r"^(?=[\s\S]*\{from\})(?=[\s\S]*\{to\})(?![\s\S]*\bFORMAT\b)",
+        "write `… WHERE timestamp > {from} AND timestamp <= {to}`, without FORMAT",
+    ),
+    "The query, with `{from}` and `{to}` where the ends of the window go. Its columns `time` and `value`: the newest row "
+    "within the window gives the value.",
+    required=True,
 )
-DATABASE = _source("database", "A scalar SQL query. The entry's name is the signal.", URL, QUERY, UNIT, TIMEOUT)
-PROMETHEUS = _source("prometheus", "A PromQL query. The entry's name is the signal.", URL, QUERY, UNIT)
-PUSH = _source("push", "Values posted to the daemon. The entry's name is the signal.", UNIT)
+SQL = _source(
+    "sql", "Any Analytics Engine SQL that gives a time and a value. The entry's name is the signal.", WINDOWED, UNIT
+)
+DATABASE = _source(
+    "database",
+    "A scalar SQL query to any database that SQLAlchemy knows, read-only; NULL is unknown. "
+    "The entry's name is the signal.",
+    URL,
+    QUERY,
+    UNIT,
+    TIMEOUT,
+)
+HEADERS = Key(
+    "headers",
+    MapOf(k.Text("a header's value")),
+    "Sent with each query, such as `Authorization` or `X-Scope-OrgID`; or a login in the URL.",
+    secret=True,
+)
+PROMETHEUS = _source(
+    "prometheus",
+    "A PromQL query that gives one element; none, and NaN, are unknown. The entry's name is the signal.",
+    URL,
+    QUERY,
+    HEADERS,
+    UNIT,
+)
+PUSH = _source(
+    "push",
+    "Values posted to the daemon, each good for one `window`. The entry's name is the signal.",
+    UNIT,
+)
 
 SOURCES: dict[str, Keys] = {
     "analytics_engine": ANALYTICS_ENGINE,

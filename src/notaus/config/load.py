@@ -35,8 +35,6 @@ class Configuration:
     entries: tuple[Entry, ...]
     """What the poller reads: one for each entry of `signals:` that something asks for."""
     warnings: tuple[Problem, ...]
-    resting: frozenset[tuple[str, str]]
-    """(service, rule) of the rules that rest because a source is not available yet."""
     texts: Mapping[str, str] = field(repr=False)
     """File to its text, as it stands there: `${X}` is not filled in."""
     hash: str
@@ -196,7 +194,6 @@ def _configuration(settings: Settings, loaded: list[Loaded], texts: Mapping[str,
         services=services,
         entries=tuple(entry for one in loaded for entry in one.entries),
         warnings=tuple(report.warnings),
-        resting=frozenset((one.service.name, rule) for one in loaded for rule in one.resting),
         texts=dict(texts),
         hash=_hash(_meaning(texts, services)),
         rule_fingerprints={key: value for one in loaded for key, value in _fingerprints(one).items()},

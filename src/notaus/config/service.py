@@ -1,4 +1,4 @@
-"""A service file as a whole: from its text to a `Service`, its entries for the poller, and what rests."""
+"""A service file as a whole: from its text to a `Service`, and its entries for the poller."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from notaus.config.containers import Entries
 from notaus.config.daemon_keys import CHANNEL_KINDS, NOT_YET
 from notaus.config.document import Node, Scalar, Table
 from notaus.config.ladder import NOWHERE, read_ladder
-from notaus.config.problems import Misread, Report, Where, listed, near_miss
+from notaus.config.problems import Misread, Report, Where, near_miss
 from notaus.config.rules import check_durations, ladder_level, read_rules
 from notaus.config.settings import Channels
-from notaus.config.signals import Given, check_ratios, read_entries, wanted
+from notaus.config.signals import check_ratios, read_entries, wanted
 from notaus.config.sources import Entry
 from notaus.config.table import Values, inner_wins, read_keys
 from notaus.core.ladder import Ladder
@@ -42,8 +42,6 @@ class Loaded:
 
     service: Service
     entries: tuple[Entry, ...]
-    resting: frozenset[str]
-    """Names of the rules that rest because a source is not available yet."""
     recovery: Mapping[str, str]
     where: Where
     lever: Where
@@ -77,8 +75,7 @@ def read_service(root: Node, around: Surroundings, report: Report) -> Loaded | N
         if not wants[one.entry.name]:
             report.warning(one.where, f"nothing asks for a signal of `{one.entry.name}`: it is not read")
     service = _service(values, defaults, signals, rules, ladder or NOWHERE, checks, restore, contacts, around.cap)
-    resting = _resting(given, service, report)
-    return Loaded(service, entries, resting, dict(values.get(key.RECOVERY) or {}), root.where, _lever_place(values))
+    return Loaded(service, entries, dict(values.get(key.RECOVERY) or {}), root.where, _lever_place(values))
 
 
 def _broken(root: Node, report: Report, since: int) -> frozenset[str]:
@@ -133,24 +130,6 @@ def _asked(ladder: Ladder, rules: Iterable[Rule], checks: Iterable[Check], resto
     names += [name for need in restore.require if need.condition for name in need.condition.signals]
     names += [ladder.share.signal] if ladder.share else []
     return [*names, *(f"{cohort}.share" for cohort in ladder.drains.values())]
-
-
-def _resting(given: Iterable[Given], service: Service, report: Report) -> frozenset[str]:
-    resting: set[str] = set()
-    for one in given:
-        if one.available:
-            continue
-        rules = [rule.name for rule in service.rules if set(rule.signals) & set(one.signals)]
-        names = f"; {'rules' if len(rules) > 1 else 'rule'} {listed(rules)} rest{'' if len(rules) > 1 else 's'}"
-        kind = next(n for n, keys in key.SOURCES.items() if _is(one, n))
-        wrong = f"source `{kind}` is not available yet: {one.entry.name} stays unread{names if rules else ''}"
-        report.warning(one.where, wrong)
-        resting.update(rules)
-    return frozenset(resting)
-
-
-def _is(given: Given, kind: str) -> bool:
-    return type(given.entry.source).__name__.lower() == kind.replace("_", "")
 
 
 def _lever_place(values: Values) -> Where:

@@ -13,6 +13,7 @@ from notaus.config.problems import Report, Where
 from notaus.config.quantities import span
 from notaus.config.sources import Entry, Source
 from notaus.config.table import Values, given, inner_wins
+from notaus.core.deployment import VERSION_COHORTS
 from notaus.core.signal import Shape, Signal, Unit
 
 SETTLE: Mapping[str, int] = {
@@ -65,15 +66,19 @@ class Given:
     where: Where
     signals: Mapping[str, Signal]
 
-    @property
-    def available(self) -> bool:
-        return isinstance(self.entry.source, sources.AVAILABLE)
-
     def why_not(self, name: str) -> str | None:
         """Why this entry does not give the signal `name`, where the reason is known."""
         prefix, _, measure = name.partition(".")
+        if prefix in VERSION_COHORTS and isinstance(self.entry.source, sources.Workers | sources.Observability):
+            return _no_versions(self.entry.source) if prefix not in {s.prefix for s in self.signals.values()} else None
         cohorts = {signal.prefix for signal in self.signals.values()} | {self.entry.name}
         return _missing(self.entry.source, measure) if prefix in cohorts else None
+
+
+def _no_versions(source: sources.Workers | sources.Observability) -> str:
+    if not source.by_version:
+        return "add `by_version: true` to the entry"
+    return "only a service with a deployment lever knows its versions"
 
 
 def _missing(source: Source, measure: str) -> str | None:
@@ -125,14 +130,40 @@ def _entry(name: str, kind: str, values: Values, service: Values, defaults: Valu
         window=inner_wins(key.WINDOW, values, service, defaults),
         settle=SETTLE.get(kind, 0) if settle is None else settle,
     )
-    cohorts = source.cohorts if isinstance(source, sources.AnalyticsEngine) else ()
     measures = _measures(source, values)
     signals = [
-        Signal(_name(cohort or name, measure), name, measure, shape, unit, entry.window, entry.settle, cohort)
-        for cohort in (cohorts or (None,))
+        Signal(
+            _name(cohort or name, measure),
+            name,
+            measure,
+            shape,
+            unit,
+            entry.window,
+            entry.settle,
+            cohort,
+            of_version=cohort is not None and _by_version(source),
+        )
+        for cohort in _cohorts(source, service)
         for measure, (shape, unit) in measures.items()
     ]
     return Given(entry, values.where, {signal.name: signal for signal in signals})
+
+
+def _cohorts(source: Source, service: Values) -> tuple[str | None, ...]:
+    """The slices of an entry; None is the whole of it."""
+    if isinstance(source, sources.AnalyticsEngine):
+        return source.cohorts or (None,)
+    return (None, *VERSION_COHORTS) if _by_version(source) and _deploys(service) else (None,)
+
+
+def _by_version(source: Source) -> bool:
+    return isinstance(source, sources.Workers | sources.Observability) and source.by_version
+
+
+def _deploys(service: Values) -> bool:
+    ladder = service.get(key.LADDER_KEY)
+    lever = ladder.get(key.LEVER) if ladder is not None else None
+    return lever is not None and lever[0] == key.DEPLOYMENT.name
 
 
 def _name(prefix: str, measure: str) -> str:
@@ -210,7 +241,7 @@ def _workers(values: Values, service: Values) -> Source:
 
 
 def _observability(values: Values, service: Values) -> Source:
-    return sources.Observability(_script(values, service))
+    return sources.Observability(_script(values, service), values.of(key.ALWAYS_BY_VERSION))
 
 
 def _http(values: Values, service: Values) -> Source:
@@ -238,20 +269,26 @@ def _probe(values: Values, service: Values) -> Source:
     )
 
 
+def _percent(values: Values) -> bool:
+    return values.get(key.UNIT) is DeclaredUnit.RATIO
+
+
 def _sql(values: Values, service: Values) -> Source:
-    return sources.Sql(values.get(key.QUERY) or "")
+    return sources.Sql(values.get(key.WINDOWED) or "", _percent(values))
 
 
 def _database(values: Values, service: Values) -> Source:
-    return sources.Database(values.get(key.URL) or "", values.get(key.QUERY) or "", values.of(key.TIMEOUT))
+    url, query = values.get(key.URL) or "", values.get(key.QUERY) or ""
+    return sources.Database(url, query, values.of(key.TIMEOUT), _percent(values))
 
 
 def _prometheus(values: Values, service: Values) -> Source:
-    return sources.Prometheus(values.get(key.URL) or "", values.get(key.QUERY) or "")
+    url, query = values.get(key.URL) or "", values.get(key.QUERY) or ""
+    return sources.Prometheus(url, query, dict(values.get(key.HEADERS) or {}), _percent(values))
 
 
 def _push(values: Values, service: Values) -> Source:
-    return sources.Push()
+    return sources.Push(_percent(values))
 
 
 _SOURCES = {
@@ -275,7 +312,10 @@ def wanted(given: Given, asked: Iterable[str]) -> tuple[str, ...]:
     shares (did the rung drain it?).
     """
     names = set(asked) & set(given.signals)
-    if names and any(signal.cohort for signal in given.signals.values()):
-        measures = {given.signals[name].measure for name in names} | {"error_rate", "share"}
-        return tuple(name for name, signal in given.signals.items() if signal.measure in measures)
-    return tuple(name for name in given.signals if name in names)
+    sliced = {given.signals[name].measure for name in names if given.signals[name].cohort is not None}
+    measures = sliced | {"error_rate", "share"} if sliced else sliced
+    return tuple(
+        name
+        for name, signal in given.signals.items()
+        if name in names or (signal.cohort is not None and signal.measure in measures)
+    )

@@ -74,9 +74,11 @@ class Probe:
 
 @dataclass(frozen=True, slots=True)
 class Sql:
-    """Any Analytics Engine SQL that returns a time and a value: one signal. `{from}`/`{to}` stand for the window's ends."""
+    """Any Analytics Engine SQL that returns `time` and `value`: one signal. `{from}`/`{to}` stand for the window's ends."""
 
     query: str
+    percent: bool = False
+    """The values are percentages: 3 is 3 %."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +88,8 @@ class Database:
     url: str
     query: str
     timeout: float = 5.0
+    """Seconds, kept by the server and by us."""
+    percent: bool = False
 
     def __repr__(self) -> str:
         return f"Database(url=***, query={self.query!r})"
@@ -97,24 +101,30 @@ class Prometheus:
 
     url: str
     query: str
+    headers: Mapping[str, str] = field(default_factory=dict)
+    """Sent with each query: a login, a tenant."""
+    percent: bool = False
+
+    def __repr__(self) -> str:
+        return f"Prometheus(url=***, query={self.query!r})"
 
 
 @dataclass(frozen=True, slots=True)
 class Push:
     """Values posted to the daemon: one signal."""
 
+    percent: bool = False
+
 
 @dataclass(frozen=True, slots=True)
 class Observability:
-    """Workers Observability telemetry queries, a cohort per script version."""
+    """Workers Observability telemetry queries."""
 
     script: str
+    by_version: bool = True
 
 
 Source = AnalyticsEngine | Workers | Http | R2 | Probe | Sql | Database | Prometheus | Push | Observability
-
-AVAILABLE: tuple[type[Source], ...] = (AnalyticsEngine, Workers, Http, R2, Probe)
-"""The kinds that this release can read; the others load, with a warning, and their rules rest."""
 
 
 @dataclass(frozen=True, slots=True)

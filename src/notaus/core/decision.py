@@ -17,7 +17,7 @@ from notaus.core.rule import INVESTIGATE, Rule, Severity
 from notaus.core.state import Lock
 from notaus.core.turn import Turn, stands
 from notaus.core.verdict import Verdict, signal_checks, verdict
-from notaus.core.watch import first_counted
+from notaus.core.watch import deployed_from, first_counted
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +51,7 @@ def standing_breaches(turn: Turn) -> list[Breach]:
     """The rules whose hold may act now; one without evidence sends its notice instead."""
     found = []
     for rule in turn.service.rules:
-        if rule.then == INVESTIGATE or rule.trigger or rule.name in turn.resting or not stands(turn, rule):
+        if rule.then == INVESTIGATE or rule.trigger or not stands(turn, rule):
             continue
         run = (turn.holds or {})[rule.name].breach
         assert run is not None
@@ -209,12 +209,7 @@ def judge_step(turn: Turn) -> None:
 
 
 def _counted_from(turn: Turn) -> dict[str, int]:
-    return {rule.name: _since(turn, rule) for rule in turn.service.rules}
-
-
-def _since(turn: Turn, rule: Rule) -> int:
-    live = turn.state.view.live if turn.state.view is not None else None
-    return live.created + turn.service.window(rule) if live is not None and turn.service.rolls_back(rule) else 0
+    return {rule.name: deployed_from(turn, rule) for rule in turn.service.rules}
 
 
 def _resolved(turn: Turn, incident: Incident, lines: tuple[str, ...], checks_passed: bool) -> None:

@@ -6,12 +6,16 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from fractions import Fraction
+from itertools import zip_longest
 
 from notaus.core.baseline import wilson
 from notaus.core.rule import Comparison
 from notaus.core.sample import History
 from notaus.core.world import Deployment, DeploymentsView, Version
 
+SUSPECT, STABLE = "suspect", "stable"
+VERSION_COHORTS = (SUSPECT, STABLE)
+"""The cohorts of a gradual deployment, as rules name them: the live version to blame, and the one to trust."""
 OLD = 30 * 86400
 """Seconds since a version last served after which a rollback to it needs approval."""
 BEFORE = 600
@@ -118,6 +122,35 @@ def suspect(registry: Registry, live: Deployment) -> str | None:
         return live.alone
     unproven = [version for version, _ in live.versions if not registry.stable(version)]
     return unproven[0] if len(unproven) == 1 else None
+
+
+def stable_part(registry: Registry, live: Deployment) -> str | None:
+    """The live version to trust: the only known-stable one. A version that serves alone may be both it and the suspect."""
+    proven = [version for version, _ in live.versions if registry.stable(version)]
+    return proven[0] if len(proven) == 1 else None
+
+
+def cohort_at(registry: Registry, view: DeploymentsView, cohort: str, at: int) -> str | None:
+    """The version that `suspect` or `stable` stands for at grid time `at`; None where none did.
+
+    It is the deployment in force just before that counts: whatever it served then is the version's own.
+    """
+    serving = in_force(view, at - 1)
+    if serving is None:
+        return None
+    return suspect(registry, serving) if cohort == SUSPECT else stable_part(registry, serving)
+
+
+def in_force(view: DeploymentsView, at: int) -> Deployment | None:
+    """The deployment that served at `at`; None before the oldest that is known."""
+    return next((deployment for deployment in view.deployments if deployment.created <= at), None)
+
+
+def beginnings(registry: Registry, view: DeploymentsView) -> list[int]:
+    """When another version became the suspect, newest first: a further step of one and the same is no new beginning."""
+    blamed = [(each.created, suspect(registry, each)) for each in view.deployments]
+    older = [version for _, version in blamed[1:]]
+    return [at for (at, version), before in zip_longest(blamed, older) if version is None or version != before]
 
 
 @dataclass(frozen=True, slots=True)

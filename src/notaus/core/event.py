@@ -42,6 +42,14 @@ class Polled:
 
 
 @dataclass(frozen=True, slots=True)
+class Pushed:
+    """Values were posted to the daemon: samples of a `push` source, for grid times past and to come."""
+
+    now: int
+    readings: Readings = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
 class LeverEnded:
     """A lever was pulled, or could not be."""
 
@@ -204,7 +212,7 @@ class Judge:
 Order = Hold | Release | Answer | Trigger | Cleared | Deployed | SetRung | RollBack | RestoreOrder | Close | Judge
 """What people (or hooks) ask for; each is answered with a Reply."""
 
-Event = Started | Reconfigured | Polled | LeverEnded | LeverSlow | ChecksEnded | Sent | SendFailing | Order
+Event = Started | Reconfigured | Polled | Pushed | LeverEnded | LeverSlow | ChecksEnded | Sent | SendFailing | Order
 
 
 @dataclass(frozen=True, slots=True)

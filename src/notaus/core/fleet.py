@@ -18,6 +18,7 @@ from notaus.core.event import (
     LeverEnded,
     LeverSlow,
     Polled,
+    Pushed,
     Reconfigured,
     Reply,
     SendFailing,
@@ -56,19 +57,19 @@ class Stepped:
     """What the samples say of each rule, at a tick."""
 
 
-def step(
-    service: Service, state: State, history: History, event: Event, resting: frozenset[str] = frozenset()
-) -> Stepped:
-    """Take in one event. `resting` are the rules whose source is not available."""
-    if isinstance(event, Polled):
-        history = history.merged(event.readings, keep_from(service, state, event.tick))
+def step(service: Service, state: State, history: History, event: Event) -> Stepped:
+    """Take in one event."""
     at = event.tick if isinstance(event, Polled) else event.now
-    turn = Turn(service, state, history, event.now, at, resting)
+    if isinstance(event, Polled | Pushed):
+        history = history.merged(event.readings, keep_from(service, state, at))
+    turn = Turn(service, state, history, event.now, at)
     match event:
         case Started() | Reconfigured():
             _begin(turn, event)
         case Polled():
             _tick(turn, event)
+        case Pushed():
+            """The next tick judges what was pushed."""
         case LeverEnded():
             _lever_ended(turn, event)
         case LeverSlow():

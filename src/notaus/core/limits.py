@@ -94,14 +94,12 @@ def _held_back(turn: Turn) -> Ruling:
 
 def _worse_cohort(turn: Turn, run: Run) -> str | None:
     """Whether the cohort that would get the traffic is clearly worse than the one relieved, in words."""
-    ladder, signals = turn.service.ladder, turn.service.signals
-    relieved = next(iter(ladder.drains.values()), None)
-    if relieved is None and ladder.share is not None and ladder.share.signal in signals:
-        relieved = signals[ladder.share.signal].cohort
+    signals, relieved = turn.service.signals, _relieved(turn)
     if relieved is None or f"{relieved}.error_rate" not in signals:
         return None
     ours = _interval(turn, f"{relieved}.error_rate", run)
-    for signal in signals.values():
+    alike = [s for s in signals.values() if s.of_version is signals[f"{relieved}.error_rate"].of_version]
+    for signal in alike:
         if signal.measure != "error_rate" or signal.cohort in (None, relieved):
             continue
         theirs = _interval(turn, signal.name, run)
@@ -111,6 +109,16 @@ def _worse_cohort(turn: Turn, run: Run) -> str | None:
                 f"{percent(theirs[0])} to {percent(theirs[1])}, against {percent(ours[0])} to {percent(ours[1])}"
             )
     return None
+
+
+def _relieved(turn: Turn) -> str | None:
+    """The cohort that a step takes traffic from."""
+    ladder, signals = turn.service.ladder, turn.service.signals
+    if not isinstance(ladder.lever, KvLever):
+        return deployment.SUSPECT
+    if ladder.share is not None and not ladder.drains and ladder.share.signal in signals:
+        return signals[ladder.share.signal].cohort
+    return next(iter(ladder.drains.values()), None)
 
 
 def _interval(turn: Turn, signal: str, run: Run) -> tuple[float, float] | None:
@@ -129,7 +137,7 @@ def _on_rollback(turn: Turn, rule: Rule, run: Run | None) -> Ruling:
     if blamed is not None and registry.stable(blamed) and not rule.trigger:
         label = view.version(blamed).label
         return Ruling(Permit.TELL, f"{label}, the live version, is itself known-stable: no deployment is to blame")
-    late = _age(turn, rule, run, live)
+    late = _age(turn, rule, run, live if run is None else deployment.in_force(view, run.start) or live)
     if late is not None and late.permit is Permit.TELL:
         return late
     incident = turn.incident
@@ -165,6 +173,9 @@ def _doubts(turn: Turn, rule: Rule, run: Run | None, target: Target, blamed: str
     version = target.version
     if blamed is None:
         return Ruling(Permit.ASK, "two versions are live, and neither alone can be blamed", Severity.CRITICAL)
+    worse = _worse_cohort(turn, run) if run is not None else None
+    if worse is not None:
+        return Ruling(Permit.ASK, worse, Severity.CRITICAL)
     if not rule.trigger and Requirement.NEW_SINCE_DEPLOY in turn.service.require and run is not None:
         found = _origin(turn, rule, run)
         if found is not None:

@@ -166,7 +166,7 @@ def _all_clear(turn: Turn) -> bool:
     """Every rule known and false (one that only tells: not breached), and no notice standing: only such time counts."""
     if turn.state.notices:
         return False
-    rules = [r for r in turn.service.rules if not r.trigger and r.name not in turn.resting]
+    rules = [r for r in turn.service.rules if not r.trigger]
     return all(_clear(rule, (turn.holds or {}).get(rule.name, Hold())) for rule in rules)
 
 

@@ -48,6 +48,8 @@ class Signal:
     settle: int
     """Seconds after which Cloudflare has filled in the data of a grid time."""
     cohort: str | None = None
+    of_version: bool = False
+    """The cohort is a script version by its standing (`suspect`, `stable`): which one, changes with the deployments."""
 
     @property
     def prefix(self) -> str:

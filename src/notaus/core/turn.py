@@ -28,8 +28,6 @@ class Turn:
     """Epoch seconds at which the event came in."""
     at: int
     """The grid time of the tick, or `now` for any other event: the time that actions are counted from."""
-    resting: frozenset[str] = frozenset()
-    """Rules whose source is not available."""
     holds: Mapping[str, Hold] | None = None
     """What the samples say of each rule; set by the tick."""
     problems: Mapping[str, str] = field(default_factory=dict)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from notaus.core import deployment
 from notaus.core.action import close
 from notaus.core.baseline import Baseline
 from notaus.core.evidence import EPISODE
@@ -49,10 +50,23 @@ def _hold(turn: Turn, rule: Rule) -> Hold:
 
 def first_counted(turn: Turn, rule: Rule) -> int:
     """From when on samples count: the rule is in force; for a rollback the window lies wholly in the live deployment."""
-    since = turn.rule_state(rule.name).since
-    view = turn.state.view
-    if turn.service.rolls_back(rule) and view is not None and view.live is not None:
-        since = max(since, view.live.created + turn.service.window(rule))
+    return max(turn.rule_state(rule.name).since, deployed_from(turn, rule))
+
+
+def deployed_from(turn: Turn, rule: Rule) -> int:
+    """The first sample that speaks for what is live alone; 0 where the rule does not ask for that.
+
+    A version's own samples do from its very start, and through every further step of its gradual deployment.
+    """
+    view, service = turn.state.view, turn.service
+    if view is None or view.live is None:
+        return 0
+    windows = [service.signals[name].window for name in rule.signals if not service.signals[name].of_version]
+    since = 0
+    if len(windows) < len(rule.signals):
+        since = deployment.beginnings(turn.state.registry, view)[0]
+    if windows and service.rolls_back(rule):
+        since = max(since, view.live.created + max(windows))
     return since
 
 
@@ -81,7 +95,7 @@ def ended(turn: Turn, name: str, hold: Hold) -> tuple[Run, ...]:
 def notify(turn: Turn) -> None:
     """Missed, flapping, blind and investigate, for every rule."""
     for rule in turn.service.rules:
-        if rule.trigger or rule.name in turn.resting:
+        if rule.trigger:
             continue
         hold = (turn.holds or {})[rule.name]
         _missed(turn, rule, hold)
@@ -162,7 +176,7 @@ def _investigate(turn: Turn, rule: Rule, hold: Hold) -> None:
 
 def _blindness(turn: Turn) -> None:
     """One notice per cause, while a rule cannot be evaluated that could be before (spec 3, 18)."""
-    rules = [rule for rule in turn.service.rules if not rule.trigger and rule.name not in turn.resting]
+    rules = [rule for rule in turn.service.rules if not rule.trigger]
     turn.mark_all({rule.name: _sight(turn, rule, (turn.holds or {})[rule.name]) for rule in rules})
     causes: dict[str, list[tuple[Rule, int]]] = {}
     for rule in rules:
@@ -211,6 +225,8 @@ def _cause(turn: Turn, rule: Rule, hold: Hold) -> str | None:
         return "reads fail"
     if answer_at(rule, turn.history, hold.newest) is not Truth.UNKNOWN:
         return None
+    if _no_stable_part(turn, rule):
+        return None
     rung = turn.rung
     idle = starved(service, rung) if rung is not None else None
     if idle is not None and any(service.signals[name].cohort == idle for name in rule.signals):
@@ -219,6 +235,15 @@ def _cause(turn: Turn, rule: Rule, hold: Hold) -> str | None:
         return "traffic is gone"
     missing = [n for n in rule.signals if not getattr(turn.history.at(n, hold.newest), "known", False)]
     return "traffic is gone" if any(_was_busy(turn, name, hold.newest - HOUR) for name in missing) else None
+
+
+def _no_stable_part(turn: Turn, rule: Rule) -> bool:
+    """Whether the rule asks for the stable version while another one serves all traffic: that is no blindness."""
+    view, signals = turn.state.view, [turn.service.signals[name] for name in rule.signals]
+    if view is None or view.live is None or view.live.alone is None:
+        return False
+    asks = any(signal.of_version and signal.cohort == deployment.STABLE for signal in signals)
+    return asks and deployment.stable_part(turn.state.registry, view.live) is None
 
 
 def _was_busy(turn: Turn, signal: str, at: int) -> bool:
@@ -247,7 +272,7 @@ def across_deployments(turn: Turn) -> None:
             continue
         state = turn.rule_state(rule.name)
         begun = _first_true(turn, rule, state.since)
-        starts = [d.created for d in view.deployments if begun is not None and begun < d.created <= turn.at]
+        starts = [at for at in _starts(turn, rule) if begun is not None and begun < at <= turn.at]
         if begun is None or len(starts) < 2 or turn.at - begun < rule.hold or state.told == begun:
             continue
         turn.mark(rule.name, told=begun)
@@ -258,10 +283,19 @@ def across_deployments(turn: Turn) -> None:
         tell(turn, f"{rule.name}: no single deployment is to blame", text, loud=True, severity=Severity.CRITICAL)
 
 
+def _starts(turn: Turn, rule: Rule) -> list[int]:
+    """The deployments that gave the rule something else to judge."""
+    view = turn.state.view
+    if view is None:
+        return []
+    if all(turn.service.signals[name].of_version for name in rule.signals):
+        return deployment.beginnings(turn.state.registry, view)
+    return [each.created for each in view.deployments]
+
+
 def _first_true(turn: Turn, rule: Rule, since: int) -> int | None:
     """Since when the condition has been true without a break, samples that straddle a deployment left out."""
-    view, window, step = turn.state.view, turn.service.window(rule), turn.service.step
-    starts = [d.created for d in view.deployments] if view is not None else []
+    window, step, starts = turn.service.window(rule), turn.service.step, _starts(turn, rule)
     newest = (turn.at - turn.service.settle(rule)) // step * step
     begun = None
     for at in range(newest, max(since, turn.at - turn.service.lookback) - 1, -step):

@@ -16,7 +16,7 @@ import structlog
 from notaus.clock import Clock
 from notaus.core import fleet
 from notaus.core.effect import Effect
-from notaus.core.event import ChecksEnded, Event, LeverEnded, Polled, Reply, Sent
+from notaus.core.event import ChecksEnded, Event, LeverEnded, Polled, Pushed, Reply, Sent
 from notaus.core.fleet import Stepped
 from notaus.core.hold import Hold
 from notaus.core.incident import Incident
@@ -69,7 +69,6 @@ class Guarded:
     state: State
     history: History = field(default_factory=History)
     holds: Mapping[str, Hold] = field(default_factory=dict)
-    resting: frozenset[str] = frozenset()
     unjudged: Readings = field(default_factory=dict)
     """What stale polls brought: it goes in with the next."""
 
@@ -81,8 +80,8 @@ class Letter:
     service: str
     event: Event
     reply: asyncio.Future[Reply] | None = None
-    replaced: tuple[Service, frozenset[str]] | None = None
-    """A reload: the service as it is from this event on, and its resting rules."""
+    replaced: Service | None = None
+    """A reload: the service as it is from this event on."""
 
 
 class Engine:
@@ -119,7 +118,7 @@ class Engine:
 
     # Letters in
 
-    def post(self, service: str, event: Event, replaced: tuple[Service, frozenset[str]] | None = None) -> None:
+    def post(self, service: str, event: Event, replaced: Service | None = None) -> None:
         """Put an event into the inbox. Raises NotausError when it is full: nothing is lost silently."""
         self._put(Letter(service, event, replaced=replaced))
 
@@ -175,7 +174,7 @@ class Engine:
         if self._overtaken(letter, guarded):
             return
         if letter.replaced is not None:
-            guarded.service, guarded.resting = letter.replaced
+            guarded.service = letter.replaced
             guarded.history = History(guarded.history.series)  # answers of the old rules are forgotten
         if isinstance(letter.event, Polled) and guarded.unjudged:
             readings = joined(guarded.unjudged, letter.event.readings)
@@ -221,7 +220,7 @@ class Engine:
     def _step(self, guarded: Guarded, event: Event) -> tuple[Stepped, Record]:
         """The pure step. A failed assertion stops acting for this service, never the daemon."""
         try:
-            stepped = fleet.step(guarded.service, guarded.state, guarded.history, event, guarded.resting)
+            stepped = fleet.step(guarded.service, guarded.state, guarded.history, event)
             return stepped, record_of(guarded, event, stepped)
         except Exception as error:
             log.exception("a step failed; notaus stops acting on this service", service=guarded.service.name)
@@ -333,12 +332,14 @@ def record_of(guarded: Guarded, event: Event, stepped: Stepped) -> Record:
     """What the journal keeps of a step; readings go to the samples, not into the event."""
     readings: Readings = {}
     kept = event
-    if isinstance(event, Polled):
+    if isinstance(event, Polled | Pushed):
         readings = {
             name: tuple(s for s in samples if guarded.history.at(name, s.at) != s)
             for name, samples in event.readings.items()
         }
-        kept = replace(event, readings={}, world=None if _seen_before(guarded, stepped) else event.world)
+        kept = replace(event, readings={})
+    if isinstance(kept, Polled) and _seen_before(guarded, stepped):
+        kept = replace(kept, world=None)
     settled = [(id, _outcome(event)) for id in guarded.state.outbox if id not in stepped.state.outbox]
     open_ = (stepped.state.incident,) if stepped.state.incident is not None else ()
     unchanged = guarded.state.incident is not None and guarded.state.incident == stepped.state.incident
@@ -398,10 +399,10 @@ def incident_row(incident: Incident) -> IncidentRow:
     )
 
 
-def recovered(journal: Journal, service: Service, resting: frozenset[str], now: int) -> Guarded:
+def recovered(journal: Journal, service: Service, now: int) -> Guarded:
     """A service as the journal has it; a new one where the journal has nothing."""
     body = journal.state(service.name)
     state = decode(State, body) if body is not None else State(service.name)
     since = fleet.keep_from(service, state, now)
     readings = {name: journal.samples(service.name, name, since) for name in service.signals}
-    return Guarded(service, state, History().merged(readings, since), {}, resting)
+    return Guarded(service, state, History().merged(readings, since))

@@ -16,9 +16,10 @@ from notaus.config.sources import Entry
 from notaus.core import fleet
 from notaus.core.deployment import BEFORE
 from notaus.core.event import Event, Polled
-from notaus.core.sample import Sample
+from notaus.core.sample import Readings, Sample
 from notaus.core.service import Service
-from notaus.core.world import World
+from notaus.core.world import DeploymentsView, World
+from notaus.daemon import cohorts
 from notaus.daemon.engine import Guarded
 from notaus.daemon.ports import Reader, WorldReader
 from notaus.errors import CallFailed, NotausError, ReadFailed
@@ -99,16 +100,14 @@ class Poller:
         due = [each for each in guarded if self._due_now(each)]
         if not due:
             return
-        names = {each.service.name for each in due}
-        self._busy |= names
+        self._busy |= {each.service.name for each in due}
         started = self.clock.now()
         try:
             await self.set_clock()
             looks = self._looks(due)
-            await asyncio.gather(*(self._poll_service(each, each.service.name in looks) for each in due))
+            await asyncio.gather(*(self._poll_alone(each, each.service.name in looks) for each in due))
             self.metrics.last_poll_timestamp_seconds.labels(account=self.account).set(self.clock.now())
         finally:
-            self._busy -= names
             self.metrics.poll_duration_seconds.labels(account=self.account).observe(self.clock.now() - started)
 
     def _due_now(self, guarded: Guarded) -> bool:
@@ -150,6 +149,13 @@ class Poller:
             return True
         return _tick(guarded.service, now) % RESTING_SECONDS == 0 or now - looked >= RESTING_SECONDS
 
+    async def _poll_alone(self, guarded: Guarded, look: bool) -> None:
+        """One service; its next tick waits for no other one's slow source."""
+        try:
+            await self._poll_service(guarded, look)
+        finally:
+            self._busy.discard(guarded.service.name)
+
     async def _poll_service(self, guarded: Guarded, look: bool) -> None:
         service = guarded.service
         tick = _tick(service, self.clock.now())
@@ -157,14 +163,13 @@ class Poller:
         rests = relaxed and tick % (RESTING_SECONDS if self.plenty() else SPARING_SECONDS) != 0
         self._seen.add(service.name)
         problems: dict[str, str] = {}
+        looking = asyncio.ensure_future(self._look(service, problems) if look else _nothing())
         reads = [
-            self._read(entry, reader, guarded, tick, problems)
+            self._read(entry, reader, guarded, tick, problems, looking)
             for entry, reader in self.entries.get(service.name, ())
             if not (rests and entry.settle > SLOW_SETTLE)
         ]
-        world, readings = await asyncio.gather(
-            self._look(service, problems) if look else _nothing(), asyncio.gather(*reads)
-        )
+        world, readings = await asyncio.gather(looking, asyncio.gather(*reads))
         merged = {name: samples for reading in readings for name, samples in reading.items()}
         self.post(service.name, Polled(tick, int(self.clock.now()), merged, world, problems))
 
@@ -181,14 +186,20 @@ class Poller:
         return None
 
     async def _read(
-        self, entry: Entry, reader: Reader, guarded: Guarded, tick: int, problems: dict[str, str]
+        self,
+        entry: Entry,
+        reader: Reader,
+        guarded: Guarded,
+        tick: int,
+        problems: dict[str, str],
+        looking: asyncio.Future[World | None],
     ) -> Mapping[str, tuple[Sample, ...]]:
         times = self.due(entry, guarded, tick)
         if not times:
             return {}
         try:
             async with asyncio.timeout(self._patience(guarded.service)):
-                found = await reader.read(entry, times)
+                found = await self._readings(entry, reader, guarded, times, looking)
             self._grow(entry)
             missing = self._unread(entry)
             if missing is not None:
@@ -205,6 +216,16 @@ class Poller:
             log.exception("a source failed in an unforeseen way", service=entry.service, source=entry.name)
             problems.update(dict.fromkeys(entry.signals, scrub(f"{type(error).__name__}: {error}")))
         return {}
+
+    async def _readings(
+        self, entry: Entry, reader: Reader, guarded: Guarded, times: list[int], looking: asyncio.Future[World | None]
+    ) -> Readings:
+        """The samples at `times`; of version cohorts by the newest look at the deployments."""
+        if not cohorts.by_version(guarded.service, entry):
+            return await reader.read(entry, times)
+        world = await asyncio.shield(looking)
+        view = world if isinstance(world, DeploymentsView) else guarded.state.view
+        return await cohorts.read(reader, entry, times, guarded.state.registry, view)
 
     def _shrink(self, entry: Entry, asked: int) -> None:
         """A read of so many grid times took too long: the next one asks for half as many, the newest."""

@@ -50,7 +50,7 @@ def _rule(guarded: Guarded, name: str) -> dict[str, Any]:
         "severity": str(rule.severity),
         "then": rule.then,
         "values": signals,
-        "now": "rests: its source is not available yet" if name in guarded.resting else str(hold.truth),
+        "now": str(hold.truth),
         "hold_ratio": round(hold.ratio(rule), 3) if not rule.trigger else 0.0,
         "breached": hold.breach is not None,
     }

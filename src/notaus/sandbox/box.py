@@ -118,7 +118,7 @@ class Sandbox:
                 scripts=ScriptRoutes(self.workers, self.tails),
                 sql=AnalyticsEngine(self.rows),
                 graphql=GraphQL(self.rows, self.account, self.zone),
-                telemetry=Telemetry(self.rows),
+                telemetry=Telemetry(self.rows, self.workers),
                 services={"pix-immo": self.pix_immo.answer, "bookstrack": self.bookstrack.answer},
                 served=self.services,
                 origin=self.pix_immo.origin,

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import random
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any, Final
 
+from .deployments import Worker
 from .rows import Rows
 from .wire import Answer, Call, Refused, envelope, json_answer
 
@@ -13,6 +15,7 @@ LAG_SECONDS: Final = 20
 MOST_EVENTS: Final = 2_000
 FIELDS: Final = {
     "$metadata.service": "scriptName",
+    "$metadata.type": "type",
     "$workers.scriptName": "scriptName",
     "$workers.scriptVersion.id": "scriptVersion",
     "$workers.outcome": "CASE WHEN errors THEN 'exception' ELSE 'ok' END",
@@ -24,7 +27,12 @@ FIELDS: Final = {
 OPERATIONS: Final = {
     "eq": "=", "neq": "<>", "gt": ">", "gte": ">=", "lt": "<", "lte": "<=", "in": "IN", "not_in": "NOT IN",
 }  # fmt: skip
-QUANTILES: Final = {"median": 0.5, "p50": 0.5, "p75": 0.75, "p90": 0.9, "p95": 0.95, "p99": 0.99, "p999": 0.999}
+QUANTILES: Final = {"median": 0.5, "p25": 0.25, "p75": 0.75, "p90": 0.9, "p95": 0.95, "p99": 0.99, "p999": 0.999}
+EVENTS: Final = (
+    "(SELECT *, rowid AS number, 'cf-worker-event' AS type FROM workersInvocationsAdaptive UNION ALL"
+    " SELECT *, rowid, 'cf-worker' FROM workersInvocationsAdaptive WHERE errors)"
+)
+"""What is logged: every invocation, and the line that each uncaught error leaves beside it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +40,8 @@ class Telemetry:
     """``POST …/workers/observability/telemetry/query`` with the views "events" and "calculations"."""
 
     rows: Rows
+    workers: Mapping[str, Worker] = field(default_factory=dict)
+    """Their settings say whether, and how large a part of, their invocations are logged."""
 
     def query(self, call: Call) -> Answer:
         """Newest events first, or calculations by group; rows show 20 seconds after their time."""
@@ -96,10 +106,10 @@ class Telemetry:
         keys = [_field(group) for group in groups]
         sql = (
             f"SELECT {', '.join([*keys, _aggregate(operator, calculation.get('key')), 'sum(w)', 'avg(w)'])}"
-            f" FROM workersInvocationsAdaptive WHERE {where}" + (f" GROUP BY {', '.join(keys)}" if keys else "")
+            f" FROM {EVENTS} WHERE {where}{self._logged()}" + (f" GROUP BY {', '.join(keys)}" if keys else "")
         )
         aggregates = []
-        for row in self.rows.db.execute(sql, values):
+        for row in self.rows.db.execute(f"{sql} LIMIT {_limit(body)}", values):
             *found, value, count, interval = row
             if count:
                 named = [{"key": key, "value": value_of} for key, value_of in zip(groups, found, strict=True)]
@@ -109,6 +119,16 @@ class Telemetry:
         alias = calculation.get("alias", operator)
         return {"calculation": operator, "alias": alias, "aggregates": aggregates, "series": []}
 
+    def _logged(self) -> str:
+        """The condition that leaves out what head sampling drops; each invocation is logged whole or not at all."""
+        parts = []
+        for name, worker in self.workers.items():
+            said = worker.settings.get("observability") or {}
+            rate = said.get("head_sampling_rate", 1) if said.get("enabled") else 0
+            if rate < 1:
+                parts.append(f" AND NOT (scriptName = '{name}' AND number * 7919 % 1000 >= {rate * 1000:g})")
+        return "".join(parts)
+
     def _events(self, where: str, values: list[Any], limit: int) -> list[dict[str, Any]]:
         rows = self.rows.db.execute(
             "SELECT t, scriptName, scriptVersion, errors, wallTime, cpuTime, rowid FROM workersInvocationsAdaptive"
@@ -116,6 +136,12 @@ class Telemetry:
             [*values, limit],
         )
         return [_event(*row) for row in rows]
+
+
+def _limit(body: dict[str, Any]) -> int:
+    """How many groups are answered; the rest is cut silently."""
+    most = (body.get("parameters") or {}).get("limit", body.get("limit", 50))
+    return int(most)
 
 
 def _parameter(body: dict[str, Any], name: str) -> list[dict[str, Any]]:

@@ -11,6 +11,7 @@ from notaus.cloudflare.analytics_engine import AnalyticsEngine
 from notaus.cloudflare.client import Client
 from notaus.cloudflare.edge import Edge
 from notaus.cloudflare.graphql import GraphQL
+from notaus.cloudflare.telemetry import Telemetry
 from notaus.config.sources import Entry
 from notaus.core.sample import Readings, Sample
 from notaus.errors import NotausError, ReadFailed
@@ -32,10 +33,12 @@ class Context:
     """Called where some of an entry could not be read while the rest could; that part stays pending."""
     graphql: GraphQL = field(init=False)
     engine: AnalyticsEngine = field(init=False)
+    telemetry: Telemetry = field(init=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "graphql", GraphQL(self.client))
         object.__setattr__(self, "engine", AnalyticsEngine(self.client))
+        object.__setattr__(self, "telemetry", Telemetry(self.client))
 
     async def gathered(self, entry: Entry, questions: Iterable[Coroutine[Any, Any, Readings]]) -> Readings:
         """The readings of all `questions`, asked at once. Raises ReadFailed where every one of them failed."""

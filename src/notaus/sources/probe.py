@@ -16,11 +16,10 @@ from notaus.core.sample import Readings, Sample, exact
 from notaus.errors import CallFailed, ReadFailed
 from notaus.sources.context import Context
 from notaus.sources.measure import count, measure_of, percentile, quantile, rate, share_below
+from notaus.sources.present import Present
 
 MEASURES = ("failed", "failure_rate")
 CONTROL_SECONDS = 5.0
-KEPT = 240
-"""Probes remembered per entry: an hour of them at the default step."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,12 +31,12 @@ class Found:
 
 
 class ProbeReader:
-    """Reads entries of this kind; remembers what it found, since a probe cannot be made after the fact."""
+    """Reads entries of this kind."""
 
     def __init__(self, context: Context) -> None:
         self._edge = context.edge
         self._control = f"{context.client.api_url}/ips"
-        self._found: dict[tuple[str, str], dict[int, Found]] = {}
+        self._present: Present[Found] = Present(context.client.clock)
 
     async def read(self, entry: Entry, times: Sequence[int]) -> Readings:
         """One request, for the newest of `times`; older ones are as found then, or unknown."""
@@ -45,12 +44,7 @@ class ProbeReader:
             measure = measure_of(signal)
             if measure not in MEASURES and percentile(measure) is None:
                 raise ReadFailed(f"{signal}: a probe gives failed, failure_rate and latency_pN")
-        found = self._found.setdefault((entry.service, entry.name), {})
-        newest = max(times, default=None)
-        if newest is not None and newest > max(found, default=0):
-            found[newest] = await self._probe(_source(entry))
-            for old in sorted(found)[:-KEPT]:
-                del found[old]
+        found = await self._present.asked(entry, times, lambda: self._probe(_source(entry)))
         return {
             signal: tuple(_sample(measure_of(signal), at, entry.window, found) for at in sorted(set(times)))
             for signal in entry.signals

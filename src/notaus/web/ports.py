@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from decimal import Decimal
 from typing import Any, Protocol
 
 from notaus.config import Settings
@@ -56,6 +57,13 @@ class DaemonView(Protocol):
 
     def look(self, service: str) -> None:
         """Look at a service's deployments at the next tick: somebody says that they have changed."""
+        ...
+
+    async def push(self, service: str, signal: str, values: Sequence[tuple[int, int | float | Decimal]]) -> Reply:
+        """Take in values (event time in epoch seconds, value) of a `push` source; answered once they are written down.
+
+        Accepted: all were taken. Otherwise the text says why none was. Raises NotausError where it cannot be done now.
+        """
         ...
 
     async def order(self, service: str, order: Order) -> Reply:

@@ -9,6 +9,7 @@ import json
 import os
 import shutil
 import signal
+import sqlite3
 import sys
 import tempfile
 import time
@@ -26,6 +27,8 @@ from notaus.sandbox.workerd import Workerd, WorkerFiles, find
 
 CONFIG = Path(__file__).parent / "config"
 """Equal to the project's config/, so that the demo works from an installed package."""
+DATABASE = "pix.sqlite"
+POSTGRESQL_HOUR, SQLITE_HOUR = "now() - interval '1 hour'", "datetime('now', '-1 hour')"
 ZONE = "3a1f0c5d9b7e4826a0d5c1e2f3b4a596"
 DAY = 86_400.0
 START_SECONDS = 40.0
@@ -86,12 +89,15 @@ class Stage:
                 command = ("sandbox", "--port", "0", "--json", "--seed", str(seed), "--clock", spot, *users)
                 sandbox = await stack.enter_async_context(_process(command, _surroundings(), directory))
                 teller.tell("sandbox", f"an emulated Cloudflare account serves at {sandbox['admin'][:-6]}")
-                variables, config, worker = environment(sandbox, clock, directory), CONFIG, None
+                variables, services = (
+                    environment(sandbox, clock, directory),
+                    () if real_worker is None else ("pix-immo",),
+                )
+                config, worker = config_in(directory, *services), None
                 if real_worker is not None:
                     worker = stack.enter_context(real_worker.started(sandbox))
                     teller.tell("workerd", f"the example Worker runs in workerd at {worker.url}")
                     variables["NOTAUS_ORIGINS"] = json.dumps({"api.pix.immo": worker.url})
-                    config = _config_of("pix-immo", directory)
                 run = ("run", "--config", str(config), "--json")
                 ready = await stack.enter_async_context(_process(run, _surroundings() | variables, directory))
                 teller.tell("daemon", f"the daemon guards {' and '.join(ready['services'])}, at {ready['url']}")
@@ -128,7 +134,7 @@ class Stage:
 
 
 def environment(sandbox: Mapping[str, Any], clock: Clock, directory: Path) -> dict[str, str]:
-    """What the daemon is told of its surroundings: the configuration files stay as they are."""
+    """What the daemon is told of its surroundings: all that `config_in` leaves as it is."""
     pages, workers = sandbox["pages"], sandbox["workers"]
     channels = {
         "pagerduty": {
@@ -140,7 +146,7 @@ def environment(sandbox: Mapping[str, Any], clock: Clock, directory: Path) -> di
         "CLOUDFLARE_API_TOKEN": sandbox["token"],
         "CLOUDFLARE_ACCOUNT_ID": sandbox["account"],
         "PIX_KV_NAMESPACE": sandbox["kv_namespace"],
-        "PIX_DATABASE_URL": "postgresql://notaus@localhost/pix",
+        "PIX_DATABASE_URL": f"sqlite:///{directory / DATABASE}",
         "BOOKSTRACK_ZONE": ZONE,
         "NOTAUS_CLOUDFLARE__API_URL": sandbox["api"],
         "NOTAUS_ORIGINS": json.dumps({"api.pix.immo": workers["pix-immo"], "api.oooefam.net": workers["bookstrack"]}),
@@ -177,12 +183,21 @@ class RealWorker:
         return Workerd(self.binary, self.files, sandbox["admin"].removesuffix("/admin"), {"UPLOAD_TOKEN": "demo"})
 
 
-def _config_of(service: str, directory: Path) -> Path:
-    """The demo's configuration with one service alone."""
+def config_in(directory: Path, *services: str) -> Path:
+    """The configuration of `services` (none named: of all) in `directory`, beside the database that they ask.
+
+    That is a SQLite file, which has its own way to write an interval; all else stays as it is.
+    """
     config = directory / "config"
     (config / "services").mkdir(parents=True)
-    for name in ("notaus.yaml", f"services/{service}.yaml"):
-        shutil.copyfile(CONFIG / name, config / name)
+    shutil.copyfile(CONFIG / "notaus.yaml", config / "notaus.yaml")
+    for file in (CONFIG / "services").glob("*.yaml"):
+        if not services or file.stem in services:
+            text = file.read_text(encoding="utf-8").replace(POSTGRESQL_HOUR, SQLITE_HOUR)
+            (config / "services" / file.name).write_text(text, encoding="utf-8")
+    with contextlib.closing(sqlite3.connect(directory / DATABASE)) as database:
+        database.execute("CREATE TABLE upload_intents (id INTEGER PRIMARY KEY, orphaned_at TEXT)")
+        database.commit()
     return config
 
 
