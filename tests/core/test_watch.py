@@ -2,24 +2,30 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from fractions import Fraction
 
 import pytest
 
+from notaus.core.deployment import Origin, origin
 from notaus.core.effect import Outcome
 from notaus.core.event import Close, Pushed, Reconfigured, Trigger
-from notaus.core.fleet import halt, keep_from, missing_before
+from notaus.core.fleet import halt
+from notaus.core.foreign import missing_before
 from notaus.core.incident import Phase
 from notaus.core.page import Status
 from notaus.core.rule import NoData, Severity
-from notaus.core.sample import Sample
+from notaus.core.sample import SLACK, History, Sample
 from notaus.core.service import Mode
-from notaus.core.state import Request
+from notaus.core.state import Request, State
+from notaus.journal.codec import decode, encode
 from tests.builders import (
     KV_RULES,
     STEP,
     T0,
+    a_comparison,
+    a_rate,
     a_rollback_service,
     a_rule,
     a_service,
@@ -292,16 +298,56 @@ def test_a_breach_is_usual_once_it_has_ended_by_itself_within_half_an_hour(lasts
     assert (usual.of / usual.among > 0.0045) is learned
 
 
-def test_the_history_before_a_deployment_is_kept_until_it_is_known() -> None:
-    """`new_since_deploy` needs what was so before."""
+def test_the_ten_minutes_before_a_deployment_are_remembered_and_only_they() -> None:
+    """`new_since_deploy` needs what was so before, be it older than the samples at hand; which need not be kept for it."""
     situation = a_situation(live="v2")
-    service, state = situation.service, situation.state
-    assert state.before_end == T0 - 900
-    assert missing_before(service, state) == frozenset()
-    unknown = replace(state, before={})
-    assert "edge.error_rate" in missing_before(service, unknown)
-    assert keep_from(service, unknown, T0 + 90000) == T0 - 900 - 600
-    assert keep_from(service, state, T0) == T0 - service.lookback
+    assert situation.state.before_end == T0 - 900
+    assert missing_before(situation.service, situation.state) == frozenset()
+    forgotten = replace(situation.state, before={})
+    assert "edge.error_rate" in missing_before(situation.service, forgotten)
+    situation.run(2 * situation.service.lookback)
+    situation.state = replace(situation.state, before={})
+    situation.at += STEP
+    poll = situation.poll({})
+    old = tuple(a_rate(at, 0.04, 1000) for at in range(T0 - 1500, T0 - 899, STEP))
+    situation.take(replace(poll, readings={"edge.error_rate": (*old, *poll.readings["edge.error_rate"])}))
+    before = situation.state.before["edge.error_rate"]
+    assert before is not None
+    assert before.mean == Fraction("0.04")
+    assert situation.history.at("edge.error_rate", T0 - 900) is None
+
+
+def test_a_signal_whose_past_never_comes_makes_no_samples_pile_up() -> None:
+    """Memory would grow from each deployment to the next; a probe cannot be made after the fact."""
+    situation = a_situation(live="v2")
+    situation.run(situation.service.lookback)
+    kept = {}
+    for hour in (1, 3):
+        while situation.at < T0 + hour * 3600 + situation.service.lookback:
+            situation.tick()
+            situation.state = replace(situation.state, before={})
+        kept[hour] = max(len(series) for series in situation.history.series.values())
+    assert kept[3] - kept[1] <= SLACK // STEP
+    assert "edge.error_rate" in missing_before(situation.service, situation.state)
+
+
+def test_what_was_unknown_all_through_the_ten_minutes_before_is_not_asked_for_again() -> None:
+    """Every five minutes until the next deployment it would be read anew, from as far back as the deployment is."""
+    situation = a_situation(live="v2")
+    situation.state = replace(situation.state, before={})
+    series = situation.history.series["edge.error_rate"]
+    before = {at: replace(sample, value=None) if at <= T0 - 900 else sample for at, sample in series.items()}
+    gap = {at: sample for at, sample in before.items() if at != T0 - 1200}
+    situation.history = History({"edge.error_rate": gap})
+    situation.tick()
+    assert "edge.error_rate" in missing_before(situation.service, situation.state)
+    situation.history = History({"edge.error_rate": before})
+    situation.tick()
+    assert situation.state.before["edge.error_rate"] is None
+    assert "edge.error_rate" not in missing_before(situation.service, situation.state)
+    assert decode(State, json.loads(json.dumps(encode(situation.state)))) == situation.state
+    when = (a_comparison("edge.error_rate > 5%"),)
+    assert origin(when, situation.state.before, situation.history, T0 - 600, T0 - 300) is Origin.UNKNOWN
 
 
 def test_pre_existing_trouble_is_told_and_rolls_nothing_back() -> None:

@@ -223,7 +223,7 @@ class Origin(StrEnum):
 
 
 def origin(
-    when: Iterable[Comparison], earlier: Mapping[str, Average], history: History, first: int, last: int
+    when: Iterable[Comparison], earlier: Mapping[str, Average | None], history: History, first: int, last: int
 ) -> Origin:
     """Compare what was so `earlier` (signal by signal) with the hold from `first` to `last`."""
     found = {_origin(c, earlier, history, first, last) for c in when}
@@ -232,7 +232,9 @@ def origin(
     )
 
 
-def _origin(comparison: Comparison, earlier: Mapping[str, Average], history: History, first: int, last: int) -> Origin:
+def _origin(
+    comparison: Comparison, earlier: Mapping[str, Average | None], history: History, first: int, last: int
+) -> Origin:
     was = [earlier.get(name) for name in comparison.signals]
     now = average(comparison.signal, history, first, last)
     if now is None or was[0] is None or was[-1] is None:

@@ -10,7 +10,6 @@ from dataclasses import dataclass, replace
 
 from notaus.core import action, approval, decision, foreign, orders, restore, watch
 from notaus.core.action import Move, take
-from notaus.core.deployment import BEFORE
 from notaus.core.effect import Effect, Send
 from notaus.core.event import (
     ChecksEnded,
@@ -61,7 +60,7 @@ def step(service: Service, state: State, history: History, event: Event) -> Step
     """Take in one event."""
     at = event.tick if isinstance(event, Polled) else event.now
     if isinstance(event, Polled | Pushed):
-        history = history.merged(event.readings, keep_from(service, state, at))
+        history = history.merged(event.readings, at - service.lookback)
     turn = Turn(service, state, history, event.now, at)
     match event:
         case Started() | Reconfigured():
@@ -84,20 +83,6 @@ def step(service: Service, state: State, history: History, event: Event) -> Step
             turn.holds = watch.evaluate(turn)
             orders.obey(turn, event)
     return Stepped(turn.state, history, turn.effects, turn.reply, turn.closed, turn.holds)
-
-
-def keep_from(service: Service, state: State, tick: int) -> int:
-    """From when on samples are kept at hand: the lookback, or the time before the deployment until it is known."""
-    usual = tick - service.lookback
-    if state.before_end is None or not missing_before(service, state):
-        return usual
-    return min(usual, state.before_end - BEFORE)
-
-
-def missing_before(service: Service, state: State) -> frozenset[str]:
-    """The signals whose ten minutes before the deployment are not known yet."""
-    wanted = {name for rule in service.rules if service.rolls_back(rule) for name in rule.signals}
-    return frozenset(wanted - state.before.keys()) if state.before_end is not None else frozenset()
 
 
 def _begin(turn: Turn, event: Started | Reconfigured) -> None:
@@ -133,7 +118,7 @@ def _tick(turn: Turn, event: Polled) -> None:
     if lock is not None and turn.at >= lock.until:
         decision.lift(turn, lock)
     foreign.end_override(turn)
-    foreign.remember_before(turn)
+    foreign.remember_before(turn, event.readings)
     approval.upkeep(turn)
     watch.notify(turn)
     decision.decide(turn)

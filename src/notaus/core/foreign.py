@@ -10,7 +10,9 @@ from notaus.core.incident import Cause, Override, Phase
 from notaus.core.ladder import Place
 from notaus.core.paging import announcement, duration, end_notice, notice, tell
 from notaus.core.rule import Severity
-from notaus.core.service import OverridePolicy
+from notaus.core.sample import History, Readings
+from notaus.core.service import OverridePolicy, Service
+from notaus.core.state import State
 from notaus.core.turn import Turn
 from notaus.core.world import Deployment, DeploymentsView, KvView, World
 
@@ -165,8 +167,11 @@ def _judge_anew(turn: Turn, live: Deployment) -> None:
             turn.mark(rule.name, handled=None, told=None, thin=None)
 
 
-def remember_before(turn: Turn) -> None:
-    """Keep what each signal was in the ten minutes before the rollback target stopped serving, while samples are at hand."""
+def remember_before(turn: Turn, readings: Readings) -> None:
+    """Keep what each signal was in the ten minutes before the rollback target stopped serving, once they were read.
+
+    What is older than the samples at hand is taken from `readings`, and goes with them.
+    """
     view, registry = turn.state.view, turn.state.registry
     if view is None or view.live is None:
         return
@@ -176,12 +181,29 @@ def remember_before(turn: Turn) -> None:
         return
     if end != turn.state.before_end:
         turn.change(before_end=end, before={})
-    wanted = {name for rule in turn.service.rules if turn.service.rolls_back(rule) for name in rule.signals}
+    missing = missing_before(turn.service, turn.state)
+    if not missing:
+        return
+    first = end - deployment.BEFORE + 1
+    past = turn.history.merged({name: readings[name] for name in missing & readings.keys()}, first)
     found = dict(turn.state.before)
-    for name in sorted(wanted - found.keys()):
-        newest = turn.history.newest(name)
+    for name in sorted(missing):
+        newest = past.newest(name)
         if newest is not None and newest.at >= end:
-            average = deployment.average(name, turn.history, end - deployment.BEFORE + 1, end)
-            if average is not None:
+            average = deployment.average(name, past, first, end)
+            if average is not None or _whole(past, name, first, end, turn.service.step):
                 found[name] = average
     turn.change(before=found)
+
+
+def missing_before(service: Service, state: State) -> frozenset[str]:
+    """The signals whose ten minutes before the deployment were not read yet."""
+    if state.before_end is None:
+        return frozenset()
+    wanted = {name for rule in service.rules if service.rolls_back(rule) for name in rule.signals}
+    return frozenset(wanted - state.before.keys())
+
+
+def _whole(history: History, signal: str, first: int, last: int, step: int) -> bool:
+    """Whether nothing of that time is pending: what is unknown in all of it stays so."""
+    return all(history.at(signal, at) is not None for at in range(last // step * step, first - 1, -step))

@@ -133,8 +133,8 @@ class State:
     """Deployment lever: since when no rollback rule was breached; None before the first look."""
     before_end: int | None = None
     """Deployment lever: when the rollback target stopped serving."""
-    before: Mapping[str, Average] = field(default_factory=dict)
-    """What each signal was in the ten minutes before that."""
+    before: Mapping[str, Average | None] = field(default_factory=dict)
+    """What each signal was in the ten minutes before that; None: not known, and never will be."""
     incident: Incident | None = None
     request: Request | None = None
     answered: Mapping[str, str] = field(default_factory=dict)

@@ -403,6 +403,6 @@ def recovered(journal: Journal, service: Service, now: int) -> Guarded:
     """A service as the journal has it; a new one where the journal has nothing."""
     body = journal.state(service.name)
     state = decode(State, body) if body is not None else State(service.name)
-    since = fleet.keep_from(service, state, now)
+    since = now - service.lookback
     readings = {name: journal.samples(service.name, name, since) for name in service.signals}
     return Guarded(service, state, History().merged(readings, since))

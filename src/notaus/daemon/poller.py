@@ -13,7 +13,7 @@ import structlog
 
 from notaus.clock import Clock
 from notaus.config.sources import Entry
-from notaus.core import fleet
+from notaus.core import fleet, foreign
 from notaus.core.deployment import BEFORE
 from notaus.core.event import Event, Polled
 from notaus.core.sample import Readings, Sample
@@ -269,7 +269,7 @@ class Poller:
     def _before(self, entry: Entry, guarded: Guarded, tick: int) -> list[int]:
         """The ten minutes before the deployment, where they are older than what is at hand."""
         state, step = guarded.state, guarded.service.step
-        missing = fleet.missing_before(guarded.service, state) & set(entry.signals)
+        missing = foreign.missing_before(guarded.service, state) & set(entry.signals)
         tried = self._before_tried.get(entry.name + entry.service, -TRY_BEFORE_AGAIN)
         if state.before_end is None or not missing or 0 <= tick - tried < TRY_BEFORE_AGAIN:
             return []
