@@ -47,6 +47,7 @@ class FakeDaemon:
         self.limits: list[int] = []
         self.present = NOW
         self.looked: list[str] = []
+        self.pushed: list[tuple[str, str, list[tuple[int, Any]]]] = []
         self.elsewhere: set[str] = set()
         """Services that another replica guards."""
         hooks = {
@@ -68,6 +69,12 @@ class FakeDaemon:
 
     def state(self, service: str) -> State | None:
         return None if service in self.elsewhere else self.states.get(service, State(service))
+
+    async def push(self, service: str, signal: str, values: Sequence[tuple[int, Any]]) -> Reply:
+        if self.error:
+            raise self.error
+        self.pushed.append((service, signal, list(values)))
+        return self.reply
 
     def look(self, service: str) -> None:
         self.looked.append(service)

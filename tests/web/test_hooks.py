@@ -6,6 +6,7 @@ import hashlib
 import hmac
 import json
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -40,8 +41,14 @@ NOTICE = {
 }
 DEPLOYED = {"service": "bookstrack", "by": "kim", "tag": "v2.0.0", "commit": "abc123", "message": "Deploy v2.0\n\nmore"}
 BEARER = {"authorization": f"Bearer {SECRET}"}
-PROOF = {"alertmanager": BEARER, "cloudflare": {"cf-webhook-auth": SECRET}, "deploy": BEARER}
-BODY: dict[str, Any] = {"alertmanager": {"version": "4", "alerts": [ALERT]}, "cloudflare": NOTICE, "deploy": DEPLOYED}
+PROOF = {"alertmanager": BEARER, "cloudflare": {"cf-webhook-auth": SECRET}, "deploy": BEARER, "push": BEARER}
+PUSHED = {"service": "bookstrack", "signal": "queue", "values": [{"value": 7}, {"time": NOW - 60, "value": 0.25}]}
+BODY: dict[str, Any] = {
+    "alertmanager": {"version": "4", "alerts": [ALERT]},
+    "cloudflare": NOTICE,
+    "deploy": DEPLOYED,
+    "push": PUSHED,
+}
 NAMES = sorted(BODY)
 
 
@@ -213,7 +220,50 @@ async def test_what_the_daemon_refuses_is_told(stranger: httpx.AsyncClient, daem
     assert (answer.status_code, answer.json()["taken"][0]["accepted"]) == (200, False)
 
 
+async def test_pushed_values_reach_their_signal(stranger: httpx.AsyncClient, daemon: FakeDaemon) -> None:
+    """A rule on what only the team can measure would be blind."""
+    answer = await call(stranger, "push")
+    assert (answer.status_code, answer.json()["accepted"]) == (200, True)
+    assert daemon.pushed == [("bookstrack", "queue", [(NOW, 7), (NOW - 60, 0.25)])]
+    body = json.dumps(PUSHED).encode()
+    assert (await stranger.post("/hooks/push", content=body, headers=signature(body))).status_code == 200
+
+
+async def test_values_that_are_refused_or_cannot_be_taken_are_told(
+    stranger: httpx.AsyncClient, daemon: FakeDaemon
+) -> None:
+    """The sender would take them for written down."""
+    daemon.reply = Reply(False, "queue: a value of 7 is 9 s too old")
+    answer = await call(stranger, "push")
+    assert (answer.status_code, answer.json()["error"]) == (409, "queue: a value of 7 is 9 s too old")
+    daemon.error = NotausError("the journal fails")
+    assert (await call(stranger, "push")).status_code == 503
+    daemon.elsewhere = {"bookstrack"}
+    assert (await call(stranger, "push")).status_code == 503
+    assert (await call(stranger, "push", {**PUSHED, "service": "books"})).status_code == 404
+
+
+@pytest.mark.parametrize(("name", "kind"), [("firing", Trigger), ("resolved", Cleared)])
+async def test_what_alertmanager_itself_sent_is_understood(
+    stranger: httpx.AsyncClient, daemon: FakeDaemon, name: str, kind: type
+) -> None:
+    """The documented shape is not always the one that comes. Recorded from Alertmanager 0.25, whose call was answered."""
+    body = (FIXTURES / f"alertmanager-0.25-{name}.json").read_bytes()
+    answer = await stranger.post("/hooks/alertmanager", content=body, headers=BEARER)
+    assert answer.status_code == 200
+    assert [type(order) for _, order in daemon.orders] == [kind]
+
+
+FIXTURES = Path(__file__).parents[1] / "fixtures" / "hooks"
+
 WRONG: list[tuple[str, Any, str]] = [
+    ("push", {**PUSHED, "values": []}, "values"),
+    ("push", {**PUSHED, "values": [{"value": "7"}]}, "values.0.value"),
+    ("push", {**PUSHED, "values": [{"value": True}]}, "values.0.value"),
+    ("push", {**PUSHED, "values": [{"value": 10**400}]}, "values.0.value"),
+    ("push", {**PUSHED, "values": [{"value": None}]}, "values.0.value"),
+    ("push", {**PUSHED, "values": [{"value": 1, "time": -1}]}, "values.0.time"),
+    ("push", {**PUSHED, "values": [{"value": 1, "time": 10**18}]}, "values.0.time"),
     ("alertmanager", [], "object"),
     ("alertmanager", {}, "alerts"),
     ("alertmanager", alerts(status="burning"), "alerts.0.status"),

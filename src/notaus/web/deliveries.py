@@ -114,6 +114,28 @@ class Deployment(Delivery):
         return event.Deployed(now, self.by, self.version, self.tag, self.commit, message, self.link)
 
 
+class Value(BaseModel):
+    """One value of a `push` source."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+    value: Annotated[int | float, Field(ge=-1e18, le=1e18, allow_inf_nan=False)]
+    time: Annotated[int | None, Field(ge=0, le=10**11, description="Epoch seconds; left out, now.")] = None
+
+
+class Pushed(Delivery):
+    """Values of a `push` source, in any order."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+    service: Annotated[Name, Field(description="The guarded service.")]
+    signal: Annotated[Name, Field(description="The entry of its `signals:`.")]
+    values: Annotated[tuple[Value, ...], Field(min_length=1, max_length=1000)]
+
+    def series(self, now: int) -> list[tuple[int, int | float]]:
+        return [(now if each.time is None else each.time, each.value) for each in self.values]
+
+
 def plain(text: str) -> str:
     """A text from outside in one line without control characters: it ends on pages, terminals and in logs."""
     line = " ".join("".join(c if c.isprintable() else " " for c in text).split())

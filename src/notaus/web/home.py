@@ -21,7 +21,7 @@ PAGE = f"""<!doctype html>
 <li><a href="/readyz">/readyz</a>: can it act (journal, lease)?
 <li>/api/status, /api/incidents, /api/incidents/ID: what is going on; needs the API token
 <li>POST /api/services/SERVICE/ORDER: orders; /api/openapi.json describes them; needs the API token
-<li>POST /hooks/alertmanager, /hooks/cloudflare, /hooks/deploy, /hooks/slack: what others report; each has a secret of its own
+<li>POST /hooks/HOOK (alertmanager, cloudflare, deploy, push, slack): what others report; each has its own secret
 </ul>
 <p>On the command line: <code>notaus status</code>, <code>notaus stop SERVICE</code>, <code>notaus --help</code>.</p>
 </html>

@@ -11,10 +11,11 @@ from starlette.routing import Route, Router
 
 from notaus.core import event
 from notaus.core.rule import Rule
+from notaus.errors import NotausError
 from notaus.web import senders
 from notaus.web.answers import Answer, Problem, unknown
 from notaus.web.bucket import Bucket
-from notaus.web.deliveries import Alerts, Deployment, Notification, Report, read
+from notaus.web.deliveries import Alerts, Deployment, Notification, Pushed, Report, read
 from notaus.web.door import Door, body_of
 from notaus.web.ports import DaemonView
 from notaus.web.slack import Buttons
@@ -29,6 +30,7 @@ PROOFS: dict[str, tuple[senders.Proof, str]] = {
         senders.cloudflare,
         "enter the hook's secret where the webhook is added: it comes as `cf-webhook-auth`",
     ),
+    "push": (senders.signed, "send `Authorization: Bearer SECRET`, or sign the body; docs/hooks.md says how"),
     "slack": (senders.slack, "enter the app's signing secret as the hook's secret, and look at this machine's clock"),
     "deploy": (senders.signed, "send `Authorization: Bearer SECRET`, or sign the body; docs/hooks.md says how"),
 }
@@ -48,6 +50,7 @@ class Hooks:
             "alertmanager": lambda raw: self._reports("alertmanager", read(Alerts, raw).reports()),
             "cloudflare": lambda raw: self._reports("cloudflare", read(Notification, raw).reports()),
             "deploy": self._deployment,
+            "push": self._values,
             "slack": self._buttons.take,
         }
         self.router = Router([Route("/{hook}", self.call, methods=["POST"])])
@@ -103,15 +106,34 @@ class Hooks:
 
     async def _deployment(self, raw: bytes) -> Mapping[str, Any]:
         told = read(Deployment, raw)
-        names = [service.name for service in self._daemon.configured()]
-        if told.service not in names:
-            raise unknown("service", told.service, names)
+        self._check_service(told.service)
         reply = await self._owned(told.service, told.order(self._daemon.now()))
         self._daemon.look(told.service)
         return {"accepted": reply.accepted, "text": reply.text}
 
+    async def _values(self, raw: bytes) -> Mapping[str, Any]:
+        """Values that were sent again replace themselves. Raises Problem (409) with what was wrong with one."""
+        told = read(Pushed, raw)
+        self._check_service(told.service)
+        self._check_owned(told.service)
+        try:
+            reply = await self._daemon.push(told.service, told.signal, told.series(self._daemon.now()))
+        except NotausError as error:
+            raise Problem(503, str(error), "send it again") from None
+        if not reply.accepted:
+            raise Problem(409, reply.text, "none of the values was taken; send them again without what is wrong")
+        return {"accepted": True, "text": reply.text}
+
+    def _check_service(self, name: str) -> None:
+        names = [service.name for service in self._daemon.configured()]
+        if name not in names:
+            raise unknown("service", name, names)
+
     async def _owned(self, service: str, order: event.Order) -> event.Reply:
+        self._check_owned(service)
+        return await self._door.order(service, order)
+
+    def _check_owned(self, service: str) -> None:
         """503 where another replica guards the service: senders come again."""
         if self._daemon.state(service) is None:
             raise Problem(503, f"{service} is guarded by another replica now", "send it again, to the other one")
-        return await self._door.order(service, order)

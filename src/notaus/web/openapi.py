@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from notaus import __version__
-from notaus.web.deliveries import Alerts, Delivery, Deployment, Notification
+from notaus.web.deliveries import Alerts, Delivery, Deployment, Notification, Pushed
 from notaus.web.orders import ORDERS, Body
 from notaus.web.slack import Interaction
 
@@ -28,6 +28,7 @@ REPLY = {
 HOOKS: dict[str, tuple[str, type[Delivery], list[dict[str, list[str]]]]] = {
     "alertmanager": ("Alerts that fire triggers.", Alerts, [{"hook": []}]),
     "cloudflare": ("A notification of Cloudflare that fires triggers.", Notification, [{"cloudflare": []}]),
+    "push": ("Values of a `push` source.", Pushed, [{"hook": []}, {"signature": [], "timestamp": []}]),
     "slack": ("A button pressed in Slack.", Interaction, [{"slack": [], "slack_timestamp": []}]),
     "deploy": ("Who deployed what, for pages.", Deployment, [{"hook": []}, {"signature": [], "timestamp": []}]),
 }
@@ -118,6 +119,7 @@ def _hook(name: str, does: str, body: type[Delivery], proofs: list[dict[str, lis
         "200": _json("Taken, and written down.", {"type": "object"}),
         "401": _problem("The sender has not shown that it knows the secret."),
         "404": _problem("The hook is not configured, or there is no such service."),
+        "409": _problem("Understood, and refused: a value that is too old, for instance."),
         "413": _problem("The body is too large."),
         "422": _problem("The body is not what the hook takes."),
         "429": _problem("Called too often; `Retry-After` says when to come again."),
