@@ -13,7 +13,7 @@ import shutil
 import sys
 import tempfile
 import xml.etree.ElementTree as ElementTree
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from enum import StrEnum
@@ -77,12 +77,12 @@ class Bench:
         moment = 1_000_000_000 + next(self._times)  # no two edits share a time, so no compiled file outlives its text
         os.utime(file, (moment, moment))
 
-    def failures(self, tests: Iterable[str]) -> list[tuple[str, str]] | None:
+    def failures(self, tests: Sequence[str]) -> list[tuple[str, str]] | None:
         """The tests that failed and what they said; None where they could not be run to their end."""
         self.report.unlink(missing_ok=True)
         runner = SERVER.Process(target=_run, args=(self.source.parent, self.report, list(tests)))
         runner.start()
-        runner.join(PATIENCE)
+        runner.join(PATIENCE * len(tests))
         if runner.is_alive():
             runner.kill()
             runner.join()

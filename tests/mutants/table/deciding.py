@@ -170,6 +170,13 @@ MUTANTS = (
         "core/decision.py",
         "if turn.rule_state(rule.name).handled == run.start:",
         "if False:",
+        "a refused step is ordered again at every tick",
+        "tests/core/test_action.py::test_a_refused_step_is_told_and_not_forced",
+    ),
+    Mutant(
+        "core/decision.py",
+        "    handle(turn, breach.rule)\n    if _refused(",
+        "    if _refused(",
         "people are asked the same at every tick",
         "tests/core/test_orders.py::test_what_was_asked_is_not_asked_again_while_its_hold_goes_on",
     ),

@@ -210,7 +210,7 @@ MUTANTS = (
     ),
     Mutant(
         "core/watch.py",
-        "max(since, view.live.created + turn.service.window(rule))",
+        "max(since, view.live.created + max(windows))",
         "max(since, view.live.created)",
         "a hold begins with samples of the version before",
         "tests/core/test_watch.py::test_a_hold_of_a_rollback_rule_begins_with_the_first_window_that_is_wholly_the_versions_own",
