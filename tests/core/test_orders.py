@@ -24,7 +24,7 @@ from notaus.core.incident import Phase
 from notaus.core.page import Message
 from notaus.core.rule import Severity
 from notaus.core.service import Mode, OverridePolicy
-from notaus.core.state import State
+from notaus.core.state import Notice, State
 from notaus.core.verification import RampStep, Restore, RestoreNeed
 from tests.builders import (
     APPROVER,
@@ -610,6 +610,19 @@ def test_only_time_with_every_rule_clear_counts_and_a_breach_ends_the_ramp() -> 
     situation.run(330, MILD)
     assert situation.incident.ramp is None
     assert situation.rungs == ["reduced", "disabled"]
+
+
+def test_no_time_counts_on_the_way_back_while_a_notice_stands() -> None:
+    """Up to normal while people are being told that something is wrong."""
+    situation = a_situation(a_service(restore=Restore((), RESTORE.ramp)), rung="disabled")
+    order(situation, RestoreOrder(situation.at, "ann"))
+    standing = Notice("thread", Severity.WARNING, situation.at, situation.at, 1, "something")
+    situation.state = replace(situation.state, notices={"something": standing})
+    situation.run(300)
+    assert situation.rung == "reduced"
+    situation.state = replace(situation.state, notices={})
+    situation.run(150)
+    assert situation.rung == "normal"
 
 
 def test_a_ramp_step_that_does_not_get_through_is_tried_again_or_ends() -> None:

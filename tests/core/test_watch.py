@@ -49,6 +49,16 @@ def test_investigate_is_a_notice_and_over_when_it_clears() -> None:
     assert situation.phase is None
 
 
+def test_a_notice_outlives_a_rule_of_which_nothing_is_known_yet() -> None:
+    """A reload during an outage of the analytics API would tell people that it is over."""
+    situation = a_situation()
+    situation.run(630, {"native.latency_p90": 700, "proxy.latency_p90": 700})
+    situation.pending = frozenset({"native.latency_p90"})
+    situation.take(Reconfigured(situation.at + 1, "new", ("slow",)))
+    situation.run(60)
+    assert situation.notices() == ["pix: investigate: slow"]
+
+
 def test_investigate_is_an_update_of_the_page_in_an_open_incident() -> None:
     """Two threads about one trouble."""
     situation = a_situation()
