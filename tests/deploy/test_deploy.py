@@ -14,6 +14,7 @@ import pytest
 from ruamel.yaml import YAML
 
 from notaus.metrics import Metrics
+from notaus.web.openapi import description
 
 ROOT = Path(__file__).parents[2]
 DEPLOY = ROOT / "deploy"
@@ -112,6 +113,18 @@ def test_alertmanager_knows_the_alerts_it_silences() -> None:
     for rule in load(DEPLOY / "alertmanager" / "alertmanager.yml")["inhibit_rules"]:
         for matcher in rule["source_matchers"] + rule["target_matchers"]:
             assert set(re.findall(r"Notaus\w+", matcher)) <= names
+
+
+def test_alertmanager_calls_the_hook_with_the_secret_that_the_daemon_has() -> None:
+    """Else an alert that should stop a service would be turned away."""
+    config = load(DEPLOY / "alertmanager" / "alertmanager.yml")
+    (receiver,) = (each for each in config["receivers"] if each["name"] == "notaus")
+    (hook,) = receiver["webhook_configs"]
+    assert hook["url"].removeprefix("http://notaus:9464") in description()["paths"]
+    services = load(DEPLOY / "compose.yaml")["services"]
+    secret = services["notaus"]["environment"]["NOTAUS_HOOKS__ALERTMANAGER__SECRET_FILE"]
+    assert hook["http_config"]["authorization"]["credentials_file"] == secret
+    assert all(Path(secret).name in services[name]["secrets"] for name in ("notaus", "alertmanager"))
 
 
 def test_promtool_agrees_with_the_rules() -> None:
