@@ -84,7 +84,7 @@ simulation: venv  ## 200 seeds of six simulated hours in a hostile world, each t
 soak: venv  ## the simulation for long: SEEDS=5000 FIRST=1000 HOURS=6
 	$(BIN)/python -m pytest tests/simulation -n 2 -k promise --seeds $(or $(SEEDS),2000) --first $(or $(FIRST),1000) --hours $(or $(HOURS),6)
 
-load: venv  ## many services in one process against the sandbox, on virtual time: SERVICES=1000 HOURS=24
+load: venv  ## many services in one process against the sandbox, on virtual time (many hours): SERVICES=1000 HOURS=24
 	$(BIN)/python -m benchmarks.load --services $(or $(SERVICES),1000) --hours $(or $(HOURS),24)
 
 mutants: venv  ## small wrong edits, each of which its test must notice: ONLY=lease for some of them

@@ -21,12 +21,13 @@ def table(outcome: Outcome, crowd: Crowd) -> Table:
     """An hour a row."""
     kinds = sorted({kind for hour in outcome.hours for kind in hour.requests})
     found = Table(title=f"{crowd.count} services on one account, a tick every {crowd.step} s")
-    for name in ("hour", "ticks", "late", *kinds, "RSS MB", "objects", "journal MB", "CPU s"):
+    for name in ("hour", "ticks", "late", *kinds, "RSS MB", "objects", "samples", "journal MB", "CPU s"):
         found.add_column(name, justify="right")
     for number, hour in enumerate(outcome.hours, 1):
         counts = [str(hour.requests.get(kind, 0)) for kind in kinds]
-        held = [f"{hour.resident_mb:.0f}", f"{hour.objects:,}", f"{hour.journal_mb:.1f}", f"{hour.cpu_seconds:.0f}"]
-        found.add_row(str(number), f"{hour.ticks:,}", str(hour.late), *counts, *held)
+        held = [f"{hour.resident_mb:.0f}", f"{hour.objects:,}", f"{hour.samples:,}", f"{hour.journal_mb:.1f}"]
+        counts += [*held, f"{hour.cpu_seconds:.0f}"]
+        found.add_row(str(number), f"{hour.ticks:,}", str(hour.late), *counts)
     return found
 
 

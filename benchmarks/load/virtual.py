@@ -67,7 +67,9 @@ class Hour:
     requests: dict[str, int]
     resident_mb: float
     objects: int
-    """Objects known to the garbage collector."""
+    """Objects known to the garbage collector, those of the sandbox among them, which remembers each request."""
+    samples: int
+    """Samples that the daemon has at hand."""
     journal_mb: float
     cpu_seconds: float
 
@@ -195,6 +197,7 @@ async def guard(
                         requests=dict(workers.api - before),
                         resident_mb=resident_mb(),
                         objects=len(gc.get_objects()),
+                        samples=sum(len(s) for g in app.engine.guarded.values() for s in g.history.series.values()),
                         journal_mb=megabytes(directory),
                         cpu_seconds=time.process_time() - used,
                     )

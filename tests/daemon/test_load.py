@@ -43,3 +43,9 @@ def test_requests_for_signals_and_keys_do_not_grow_with_the_number_of_services()
     for kind in ("sql", "graphql", "kv bulk"):
         assert 0 < many[kind] <= few[kind]
     assert "kv" not in many
+
+
+def test_samples_do_not_grow_from_hour_to_hour() -> None:
+    """A daemon that runs for weeks would be ended by the system for want of memory; a probe's past never comes."""
+    hours = played(Crowd(2, ACCOUNT, step=60), hours=3, tell=lambda hour: None).hours
+    assert hours[2].samples <= hours[0].samples * 1.1  # they are dropped in batches of ten minutes
