@@ -9,7 +9,7 @@ import os
 import secrets
 import socket
 import uuid
-from collections.abc import Callable, Collection, Coroutine, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Coroutine, Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -25,8 +25,10 @@ from notaus.clock import Clock, SystemClock
 from notaus.cloudflare.budget import UNHURRIED, Budgets, Family, Ledger
 from notaus.cloudflare.client import Client
 from notaus.cloudflare.edge import Edge
+from notaus.cloudflare.status import CloudflareStatus
 from notaus.cloudflare.tokens import verify
 from notaus.config import Configuration, Settings
+from notaus.config import settings as configured
 from notaus.config.sources import Entry, Push
 from notaus.core.effect import PullLever
 from notaus.core.event import Event, LeverEnded, Order, Pushed, Reconfigured, Reply, Started
@@ -50,7 +52,7 @@ from notaus.errors import ConfigurationError, JournalFailed, NotausError, ReadFa
 from notaus.journal import Journal, Lease, LeaseLost
 from notaus.levers import Levers, SteeringKeys, Worlds
 from notaus.metrics import Metrics
-from notaus.notify import Channels, PagerDuty, Slack, Webhook
+from notaus.notify import Apprise, Channels, GitHub, PagerDuty, Slack, SlackApp, Statuspage, Webhook
 from notaus.sources import Context, build
 from notaus.sources.push import PushReader
 from notaus.sources.scalar import Number
@@ -102,7 +104,8 @@ class Outside:
         self.unread: dict[tuple[str, str], str] = {}
         """Parts of entries that could not be read, by service and entry, until the poller asks."""
         self.contexts = {account: Context(client, edge, self._unread) for account, client in self.clients.items()}
-        self.channels = channels(settings, http)
+        status = CloudflareStatus(http, settings.cloudflare.status_url, clock)
+        self.channels = channels(settings, http, status.said if settings.cloudflare.status_url else None)
         self._readers: dict[tuple[str, type], Reader] = {}
 
     def _unread(self, entry: Entry, problem: str) -> None:
@@ -149,8 +152,10 @@ def _client(
     return client
 
 
-def channels(settings: Settings, http: httpx.AsyncClient) -> Channels:
-    """The channels of `notaus.yaml`."""
+def channels(
+    settings: Settings, http: httpx.AsyncClient, cloudflare: Callable[[], Awaitable[str]] | None = None
+) -> Channels:
+    """The channels of `notaus.yaml`; `cloudflare` tells Cloudflare's own status."""
     kinds = settings.channels
     return Channels(
         http,
@@ -158,7 +163,26 @@ def channels(settings: Settings, http: httpx.AsyncClient) -> Channels:
             "pagerduty": {
                 name: PagerDuty(each.routing_key.get_secret_value(), each.url) for name, each in kinds.pagerduty.items()
             },
-            "slack": {name: Slack(each.webhook_url.get_secret_value()) for name, each in kinds.slack.items()},
+            "slack": {name: _slack(each) for name, each in kinds.slack.items()},
+            "statuspage": {
+                name: Statuspage(
+                    each.token.get_secret_value(),
+                    each.page,
+                    each.subject,
+                    each.components,
+                    each.component_status,
+                    each.closing,
+                    each.url,
+                )
+                for name, each in kinds.statuspage.items()
+            },
+            "github": {
+                name: GitHub(
+                    each.token.get_secret_value(), each.repository, each.labels, each.assignees, each.mentions, each.url
+                )
+                for name, each in kinds.github.items()
+            },
+            "apprise": {name: Apprise(each.url.get_secret_value()) for name, each in kinds.apprise.items()},
             "webhook": {
                 name: Webhook(
                     each.url.get_secret_value(), each.secret.get_secret_value() if each.secret is not None else None
@@ -167,7 +191,14 @@ def channels(settings: Settings, http: httpx.AsyncClient) -> Channels:
             },
         },
         settings.page_link,
+        cloudflare,
     )
+
+
+def _slack(each: configured.Slack) -> Slack | SlackApp:
+    if each.token is not None:
+        return SlackApp(each.token.get_secret_value(), each.channel, each.url)
+    return Slack(each.webhook_url.get_secret_value() if each.webhook_url is not None else "")
 
 
 class App:
@@ -245,8 +276,8 @@ class App:
     async def check(self, service: Service, effect: Any) -> Any:
         return await self.outside.checks[service.account].check(service, effect)
 
-    async def send(self, contact: Any, message: Any) -> None:
-        await self.outside.channels.send(contact, self._with_links(contact, message))
+    async def send(self, contact: Any, message: Any, receipt: str | None = None) -> str | None:
+        return await self.outside.channels.send(contact, self._with_links(contact, message), receipt)
 
     def _with_links(self, contact: Contact, message: Message) -> Message:
         """An approver's own links, where the message is about a request that is open; nobody else's message has any."""

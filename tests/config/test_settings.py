@@ -85,6 +85,8 @@ def test_the_environment_alone_is_enough_beside_an_empty_file(directory: Path) -
     channels = {
         "pagerduty": {name: {"routing_key": "k", "url": "http://127.0.0.1:8787/pd"} for name in names},
         "slack": dict.fromkeys(("#incidents", "#bookstrack-alerts", "#engineering"), hook),
+        "statuspage": {"api": {"token": "t", "page": "p"}},
+        "github": {"bookstrack/api": {"token": "t"}},
     }
     kept = ("CLOUDFLARE_ACCOUNT_ID", "PIX_KV_NAMESPACE", "PIX_DATABASE_URL", "BOOKSTRACK_ZONE")
     environ = {name: ENVIRON[name] for name in kept}

@@ -26,6 +26,9 @@ ENVIRON: Mapping[str, str] = {
     "SLACK_INCIDENTS_WEBHOOK": f"https://hooks.example/1/{SECRET}",
     "SLACK_BOOKSTRACK_ALERTS_WEBHOOK": f"https://hooks.example/2/{SECRET}",
     "SLACK_ENGINEERING_WEBHOOK": f"https://hooks.example/3/{SECRET}",
+    "STATUSPAGE_API_KEY": f"4-{SECRET}",
+    "STATUSPAGE_PAGE": "page-1",
+    "GITHUB_ISSUES_TOKEN": f"5-{SECRET}",
 }
 
 

@@ -7,17 +7,28 @@ from fractions import Fraction
 import pytest
 
 from notaus.core.effect import ChecksResult, Send
-from notaus.core.event import SendFailing, Sent
+from notaus.core.event import Answer, Close, SendFailing, Sent
 from notaus.core.incident import Phase
 from notaus.core.ladder import KvLever
 from notaus.core.page import Status
 from notaus.core.paging import condition, duration, kv_command, spell
 from notaus.core.rule import Severity
 from notaus.core.sample import Sample
-from notaus.core.service import Contact
+from notaus.core.service import Contact, Contacts, Mode
 from notaus.core.signal import Shape, Unit
 from notaus.core.verification import CheckResult, as_expected
-from tests.builders import CRITICAL, HIGHER, TEAM, Situation, a_rate, a_rule, a_sample, a_service, a_situation
+from tests.builders import (
+    CRITICAL,
+    HIGHER,
+    READ_BACK,
+    TEAM,
+    Situation,
+    a_rate,
+    a_rule,
+    a_sample,
+    a_service,
+    a_situation,
+)
 
 BAD = {"native.error_rate": 0.05}
 MILD = {"native.error_rate": 0.02}
@@ -115,3 +126,95 @@ def test_small_values() -> None:
     assert [as_expected(v) for v in (Fraction(1, 2), None, True, 5, 5.5, "x")] == [0.5, None, True, 5, 5.5, "x"]
     with pytest.raises(TypeError, match="not a JSON scalar"):
         as_expected([])
+
+
+def a_receipt(situation: Situation, number: int = 0) -> Send:
+    """The message sent is delivered, and the channel answers with a receipt."""
+    send = sends(situation)[number]
+    situation.take(Sent(situation.at, send.id, receipt=f"receipt of {send.contact}"))
+    return send
+
+
+def test_a_receipt_is_kept_while_the_thread_lives_and_given_to_what_follows() -> None:
+    """Every update would begin a thread of its own."""
+    situation = a_situation(a_service(verify=(READ_BACK,)), delivering=False)
+    situation.until(Phase.VALIDATING, MILD)
+    waiting = [e for e in sends(situation) if e.message.sequence > 1]
+    assert waiting, "the checks' message waits behind the first one"
+    first = a_receipt(situation)
+    thread = {"slack: #team": "receipt of slack: #team"}
+    assert situation.state.receipts == {first.message.thread: thread}
+    assert all(e.receipt == "receipt of slack: #team" for e in sends(situation))  # what waited already, too
+    while sends(situation):
+        situation.take(Sent(situation.at, sends(situation)[0].id))
+    assert situation.state.receipts == {first.message.thread: thread}
+    situation.until(Phase.MITIGATED)
+    later = sends(situation)
+    assert later
+    assert all(e.receipt == "receipt of slack: #team" for e in later)
+
+
+def test_a_receipt_is_forgotten_once_the_end_of_the_thread_is_delivered() -> None:
+    """The state would grow with every incident there ever was."""
+    situation = a_situation(delivering=False)
+    situation.until(Phase.VALIDATING, MILD)
+    while sends(situation):
+        a_receipt(situation)
+    situation.take(Close(situation.at, "alice", situation.incident.id, "mended"))
+    (end,) = sends(situation)
+    assert end.message.status is Status.RESOLVED
+    assert end.message.timeline[-1].endswith("UTC - closed: by alice: mended") is False
+    assert end.message.timeline[0].startswith("2026-")
+    assert situation.state.receipts
+    a_receipt(situation)
+    assert situation.state.receipts == {}
+
+
+def test_a_receipt_of_a_standing_notice_is_kept_for_its_end() -> None:
+    """The end of a notice would stand somewhere else than its beginning."""
+    situation = a_situation(delivering=False)
+    situation.run(615, {"native.latency_p90": 700, "proxy.latency_p90": 700})
+    a_receipt(situation)
+    situation.run(150)
+    (end,) = sends(situation)
+    assert (end.message.status, end.receipt) == (Status.RESOLVED, "receipt of slack: #team")
+
+
+def test_the_public_hears_of_pages_alone_and_stands_in_for_nobody() -> None:
+    """A notice would be published, or a status page be asked to wake somebody."""
+    page, issue = Contact("statuspage", "api"), Contact("github", "books/api")
+    contacts = Contacts((CRITICAL, page, issue), (TEAM,), (HIGHER,))
+    situation = a_situation(a_service(contacts=contacts, mode=Mode.OBSERVE), delivering=False)
+    situation.run(600, BAD)
+    assert {e.contact for e in sends(situation)} == {CRITICAL}
+    acting = a_situation(a_service(contacts=contacts), delivering=False)
+    acting.until(Phase.VALIDATING, BAD)
+    assert {e.contact for e in sends(acting)} == {CRITICAL, page, issue}
+    for number in range(12):
+        acting.take(SendFailing(acting.at + number, sends(acting)[-1].id, "a timeout"))
+    assert [e.contact for e in sends(acting) if e.instead_of] == [HIGHER, TEAM]
+
+
+def test_a_step_that_did_not_help_goes_to_those_who_are_escalated_to() -> None:
+    """The runbook's recovery plan begins with: escalate immediately."""
+    situation = a_situation()
+    situation.until(Phase.VALIDATING, BAD)
+    assert HIGHER not in situation.incident.contacts
+    situation.until(Phase.UNRESOLVED, {**BAD, "native.share": 0.5})
+    assert HIGHER in situation.incident.contacts
+
+
+def test_an_answer_is_told_in_place_of_the_question() -> None:
+    """The command to approve would stay on the page of a request that is over."""
+    situation = a_situation(live="v2")
+    situation.run(1000)
+    situation.until(Phase.AWAITING_APPROVAL, {"edge.error_rate": 0.07})
+    asked = situation.said[-1]
+    request = situation.state.request
+    assert request is not None
+    assert (asked.request, asked.facts["approve"]) == (request.id, f"notaus approve {request.id}")
+    situation.take(Answer(situation.at, "alice", True))
+    told = situation.said[-1]
+    assert told.request is None
+    assert "approve" not in told.facts
+    assert told.facts["approval"] == "approved by alice: rolling back to v1"

@@ -165,6 +165,10 @@ class Outside:
     checked: list[float] = field(default_factory=list)
     sent: list[tuple[str, int]] = field(default_factory=list)
     tried: list[tuple[float, str, int]] = field(default_factory=list)
+    answers: Callable[[Contact, Message], str | None] = lambda contact, message: None
+    """The receipts of channels."""
+    receipts: list[str | None] = field(default_factory=list)
+    """Those that were given back with each message that was delivered."""
 
     async def pull(self, service: Service, effect: PullLever) -> LeverResult:
         self.pulls.append(effect.id)
@@ -181,12 +185,14 @@ class Outside:
         self.checked.append(self.clock.now() - T0)
         return (CheckResult("the check", self.clock.now() >= self.passes_at, "seen"),)
 
-    async def send(self, contact: Contact, message: Message) -> None:
+    async def send(self, contact: Contact, message: Message, receipt: str | None = None) -> str | None:
         self.tried.append((self.clock.now() - T0, contact.name, message.sequence))
         error = self.refuses(contact, message)
         if error is not None:
             raise error
         self.sent.append((contact.name, message.sequence))
+        self.receipts.append(receipt)
+        return self.answers(contact, message)
 
 
 def sends(effects: list[Effect]) -> list[Send]:

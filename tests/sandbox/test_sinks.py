@@ -80,13 +80,17 @@ async def test_everything_received_is_listed_in_order(client: httpx.AsyncClient,
     await client.post(f"{pages}/pagerduty/v2/enqueue", json=event())
     await client.post(f"{pages}/slack/incidents", json={"text": "hello"})
     await client.post(f"{pages}/webhook/any", json={"a": 1})
-    incident = await client.post("https://api.statuspage.io/v1/pages/p/incidents", json={"incident": {"name": "n"}})
+    key, token = {"Authorization": "OAuth k"}, {"Authorization": "Bearer t"}
+    incident = await client.post(
+        "https://api.statuspage.io/v1/pages/p/incidents", json={"incident": {"name": "n"}}, headers=key
+    )
     changed = await client.patch(
         f"https://api.statuspage.io/v1/pages/p/incidents/{incident.json()['id']}",
         json={"incident": {"status": "resolved"}},
+        headers=key,
     )
     assert changed.json()["status"] == "resolved"
-    issue = await client.post("https://api.github.com/repos/o/r/issues", json={"title": "t"})
+    issue = await client.post("https://api.github.com/repos/o/r/issues", json={"title": "t"}, headers=token)
     assert (issue.status_code, issue.json()["number"]) == (201, 1)
     started = await client.post(
         "https://api.github.com/repos/o/r/actions/workflows/w.yml/dispatches", json={"ref": "main", "inputs": {}}

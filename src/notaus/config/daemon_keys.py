@@ -6,7 +6,7 @@ from enum import StrEnum
 
 from notaus.config import kinds as k
 from notaus.config import measures as m
-from notaus.config.containers import MapOf
+from notaus.config.containers import ListOf, MapOf
 from notaus.config.keys import DEFAULTS, HTTP_URL
 from notaus.config.table import Key, Keys, Nested
 from notaus.core.service import Mode
@@ -15,6 +15,14 @@ from notaus.core.service import Mode
 class LogFormat(StrEnum):
     JSON = "json"
     TERMINAL = "terminal"
+
+
+class ComponentStatus(StrEnum):
+    """What Statuspage may say of a component that is not well."""
+
+    DEGRADED = "degraded_performance"
+    PARTIAL_OUTAGE = "partial_outage"
+    MAJOR_OUTAGE = "major_outage"
 
 
 class LogLevel(StrEnum):
@@ -52,7 +60,13 @@ LEVER_TOKEN = Key(
     default_words="`token`",
     secret=True,
 )
-CLOUDFLARE_KEYS = Keys("cloudflare", (API_URL, TOKEN, LEVER_TOKEN))
+STATUS_URL = Key(
+    "status_url",
+    HTTP_URL,
+    "The summary of Cloudflare's own status page, told on every page.",
+    "https://www.cloudflarestatus.com/api/v2/summary.json",
+)
+CLOUDFLARE_KEYS = Keys("cloudflare", (API_URL, TOKEN, LEVER_TOKEN, STATUS_URL))
 CLOUDFLARE = Key("cloudflare", Nested(CLOUDFLARE_KEYS), "How Cloudflare is reached.")
 
 ORIGINS = Key(
@@ -63,23 +77,74 @@ ORIGINS = Key(
 
 ROUTING_KEY = Key("routing_key", k.Text("an integration key"), "The integration key.", required=True, secret=True)
 PAGERDUTY_URL = Key("url", HTTP_URL, "The Events API.", "https://events.pagerduty.com/v2/enqueue")
-WEBHOOK_URL = Key("webhook_url", HTTP_URL, "The incoming webhook.", required=True, secret=True)
+WEBHOOK_URL = Key("webhook_url", HTTP_URL, "An incoming webhook: each message stands for itself.", secret=True)
+BOT_TOKEN = Key(
+    "token",
+    k.Text("a bot token"),
+    "Instead of a webhook, a bot's token (scope `chat:write`): one incident is one thread, and requests have buttons.",
+    secret=True,
+)
+CHANNEL = Key("channel", k.Text("a channel"), "Where the bot posts; it has to be a member.", default_words="NAME")
+SLACK_URL = Key("url", HTTP_URL, "The Web API, for a bot.", "https://slack.com/api")
+PAGE_TOKEN = Key("token", k.Text("an API key"), "The organisation's API key.", required=True, secret=True)
+PAGE_ID = Key("page", k.Text("a page id"), "The page's id.", required=True)
+PAGE_ADDRESS = Key("address", HTTP_URL, "Where the public reads the page; told on pages.", default_words="not told")
+SUBJECT = Key(
+    "subject", k.Text(), "What is affected, for titles such as `API Error Rate Elevated`.", default_words="left out"
+)
+COMPONENTS = Key("components", ListOf(k.Text("a component's id")), "Ids of the components affected.")
+COMPONENT_STATUS = Key(
+    "component_status",
+    k.Choice(ComponentStatus),
+    "What the components are said to be until the incident is resolved.",
+    "degraded_performance",
+)
+CLOSING = Key("closing", k.Text(), "A sentence of your own that ends the last update.", default_words="none")
+STATUSPAGE_URL = Key("url", HTTP_URL, "The API.", "https://api.statuspage.io")
+ISSUES_TOKEN = Key(
+    "token",
+    k.Text("a fine-grained token"),
+    "A fine-grained token that may write the repository's issues.",
+    required=True,
+    secret=True,
+)
+REPOSITORY = Key(
+    "repository", k.Text("a repository", r"^[^/\s]+/[^/\s]+$", "owner/name"), "The repository.", default_words="NAME"
+)
+LABELS = Key("labels", ListOf(k.Text("a label")), "Labels of the issue.")
+ASSIGNEES = Key("assignees", ListOf(k.Text("a user")), "Users it is assigned to.")
+MENTIONS = Key("mentions", ListOf(k.Text("a user or a team")), "Users and teams (`owner/team`) it calls.")
+GITHUB_URL = Key("url", HTTP_URL, "The REST API.", "https://api.github.com")
+APPRISE_URL = Key(
+    "url",
+    k.Text("an Apprise URL", r"^[A-Za-z0-9]+://", "service://credentials"),
+    "Apprise's URL for the service.",
+    required=True,
+    secret=True,
+)
 HOOK_URL = Key("url", HTTP_URL, "Where messages are posted.", required=True, secret=True)
 HOOK_SECRET = Key("secret", k.Text("a secret"), "Signs each message.", default_words="unsigned", secret=True)
 PAGERDUTY_KEYS = Keys("channels.pagerduty.NAME", (ROUTING_KEY, PAGERDUTY_URL))
-SLACK_KEYS = Keys("channels.slack.NAME", (WEBHOOK_URL,))
+SLACK_KEYS = Keys("channels.slack.NAME", (WEBHOOK_URL, BOT_TOKEN, CHANNEL, SLACK_URL))
+STATUSPAGE_KEYS = Keys(
+    "channels.statuspage.NAME",
+    (PAGE_TOKEN, PAGE_ID, PAGE_ADDRESS, SUBJECT, COMPONENTS, COMPONENT_STATUS, CLOSING, STATUSPAGE_URL),
+)
+GITHUB_KEYS = Keys("channels.github.NAME", (ISSUES_TOKEN, REPOSITORY, LABELS, ASSIGNEES, MENTIONS, GITHUB_URL))
+APPRISE_KEYS = Keys("channels.apprise.NAME", (APPRISE_URL,))
 WEBHOOK_KEYS = Keys("channels.webhook.NAME", (HOOK_URL, HOOK_SECRET))
 PAGERDUTY = Key("pagerduty", MapOf(Nested(PAGERDUTY_KEYS)), "PagerDuty services, by name.")
 SLACK = Key("slack", MapOf(Nested(SLACK_KEYS)), "Slack channels, by name.")
 WEBHOOK = Key("webhook", MapOf(Nested(WEBHOOK_KEYS)), "Webhooks, by name.")
-NOT_YET = ("statuspage", "github", "apprise")
-"""Kinds of channels that this release does not have; naming them is a warning, not a mistake."""
-LATER = tuple(
-    Key(kind, MapOf(k.Raw("a mapping", {"type": "object"})), "Not available yet: accepted, and told as a warning.")
-    for kind in NOT_YET
+STATUSPAGE = Key(
+    "statuspage", MapOf(Nested(STATUSPAGE_KEYS)), "Statuspage, by name: the public reads of critical incidents alone."
 )
-CHANNEL_KINDS = (PAGERDUTY, SLACK, WEBHOOK)
-CHANNELS_KEYS = Keys("channels", (*CHANNEL_KINDS, *LATER), "Kind, then the name that service files use.")
+GITHUB = Key("github", MapOf(Nested(GITHUB_KEYS)), "GitHub repositories, by name: an issue for the root cause.")
+APPRISE = Key(
+    "apprise", MapOf(Nested(APPRISE_KEYS)), "Any other channel that Apprise knows, by name; needs `notaus[apprise]`."
+)
+CHANNEL_KINDS = (PAGERDUTY, SLACK, WEBHOOK, STATUSPAGE, GITHUB, APPRISE)
+CHANNELS_KEYS = Keys("channels", CHANNEL_KINDS, "Kind, then the name that service files use.")
 CHANNELS = Key("channels", Nested(CHANNELS_KEYS), "Where pages can go.")
 
 SENDER_SECRET = Key(

@@ -416,6 +416,12 @@ PAGE_KEYS = Keys("page", (CRITICAL, WARNING, ESCALATE), "Lists of `CHANNEL: NAME
 SERVICE_NAME = Key("name", k.Text("a name", NAME, NAME_FORM), "The service's name.", required=True)
 ACCOUNT = Key("account", k.Text("an account id"), "The Cloudflare account's id.", required=True)
 WORKER = Key("worker", k.Text("a Worker's name"), "The guarded Worker.", required=True)
+TITLE = Key(
+    "title",
+    k.Text(),
+    "What people call it, in messages and on the status page: `BooksTrack API`.",
+    default_words="`name`; on the status page `our service`",
+)
 SIGNALS = Key(
     "signals", MapOf(ByTag("source", SOURCES, "a source")), "What is measured, by name of your choice.", required=True
 )
@@ -434,6 +440,7 @@ SERVICE = Keys(
         SERVICE_NAME,
         ACCOUNT,
         WORKER,
+        TITLE,
         SIGNALS,
         LADDER_KEY,
         RULES,

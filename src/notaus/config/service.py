@@ -9,7 +9,7 @@ from notaus.config import keys as key
 from notaus.config.checks import read_checks, read_restore
 from notaus.config.conditions import Catalogue
 from notaus.config.containers import Entries
-from notaus.config.daemon_keys import CHANNEL_KINDS, NOT_YET
+from notaus.config.daemon_keys import CHANNEL_KINDS
 from notaus.config.document import Node, Scalar, Table
 from notaus.config.ladder import NOWHERE, read_ladder
 from notaus.config.problems import Misread, Report, Where, near_miss
@@ -20,7 +20,7 @@ from notaus.config.sources import Entry
 from notaus.config.table import Values, inner_wins, read_keys
 from notaus.core.ladder import Ladder
 from notaus.core.rule import Rule
-from notaus.core.service import Contact, Contacts, Mode, Requirement, Service
+from notaus.core.service import RECORDS, Contact, Contacts, Mode, Requirement, Service
 from notaus.core.signal import Signal
 from notaus.core.verification import Check, Restore, SignalCheck
 
@@ -74,7 +74,10 @@ def read_service(root: Node, around: Surroundings, report: Report) -> Loaded | N
     for one in given:
         if not wants[one.entry.name]:
             report.warning(one.where, f"nothing asks for a signal of `{one.entry.name}`: it is not read")
-    service = _service(values, defaults, signals, rules, ladder or NOWHERE, checks, restore, contacts, around.cap)
+    links = _links(values, contacts, around.channels)
+    service = _service(
+        values, defaults, signals, rules, ladder or NOWHERE, checks, restore, contacts, links, around.cap
+    )
     return Loaded(service, entries, dict(values.get(key.RECOVERY) or {}), root.where, _lever_place(values))
 
 
@@ -94,6 +97,7 @@ def _service(
     checks: tuple[Check, ...],
     restore: Restore,
     contacts: Contacts,
+    links: Mapping[str, str],
     cap: Mode,
 ) -> Service:
     max_actions, max_actions_per = ladder_level(key.MAX_ACTIONS, values, defaults)
@@ -120,6 +124,8 @@ def _service(
         override=inner_wins(key.OVERRIDE, values, defaults),
         override_for=inner_wins(key.OVERRIDE_FOR, values, defaults),
         ttl=inner_wins(key.TTL, values, defaults),
+        title=values.get(key.TITLE) or "",
+        links=links,
     )
 
 
@@ -140,7 +146,7 @@ def _lever_place(values: Values) -> Where:
 def _contacts(values: Values, around: Surroundings, report: Report) -> Contacts:
     page = values.get(key.PAGE) or Values(values.where)
     return Contacts(
-        critical=_people(page.get(key.CRITICAL), around, report),
+        critical=_contacts_of(page.get(key.CRITICAL), around, report),
         warning=_people(page.get(key.WARNING), around, report),
         escalate=_people(page.get(key.ESCALATE), around, report),
         approvers=_people(values.get(key.APPROVERS), around, report),
@@ -148,14 +154,22 @@ def _contacts(values: Values, around: Surroundings, report: Report) -> Contacts:
 
 
 def _people(pairs: tuple[tuple[Scalar, str], ...] | None, around: Surroundings, report: Report) -> tuple[Contact, ...]:
-    """The contacts that can be reached; kinds that come later are left out, with a warning."""
+    """Contacts that ring; a status page or an issue is for critical incidents alone."""
+    for channel, _ in pairs or ():
+        if str(channel.value) in RECORDS:
+            right = "name it under `page: critical:`, for what customers notice"
+            report.problem(channel.where, f"nobody is reached through `{channel.value}`", right)
+    return _contacts_of(pairs, around, report)
+
+
+def _contacts_of(
+    pairs: tuple[tuple[Scalar, str], ...] | None, around: Surroundings, report: Report
+) -> tuple[Contact, ...]:
     found = []
     for channel, name in pairs or ():
         kind = str(channel.value)
-        if kind in NOT_YET:
-            report.warning(channel.where, f"channel `{kind}` is not available yet: nothing is sent to {name}")
-        elif kind not in [known.name for known in CHANNEL_KINDS]:
-            known = [*(known.name for known in CHANNEL_KINDS), *NOT_YET]
+        known = [known.name for known in CHANNEL_KINDS]
+        if kind not in known:
             report.problem(channel.where, f"there is no channel `{kind}`", near_miss(kind, known))
         else:
             _check_channel(channel, kind, name, around, report)
@@ -163,10 +177,26 @@ def _people(pairs: tuple[tuple[Scalar, str], ...] | None, around: Surroundings, 
     return tuple(dict.fromkeys(found))
 
 
+def _links(values: Values, contacts: Contacts, channels: Channels | None) -> Mapping[str, str]:
+    """Where the runbooks send people: the Worker's dashboard, and the status page that customers read."""
+    account, worker = values.get(key.ACCOUNT) or "", values.get(key.WORKER) or ""
+    pages = channels.statuspage if channels is not None else {}
+    address = next((pages[c.name].address for c in contacts.critical if c.name in pages and not c.person), None)
+    return {
+        **({"status page": address} if address is not None else {}),
+        "dashboard": f"{DASHBOARD}/{account}/workers/services/view/{worker}/production",
+    }
+
+
+DASHBOARD = "https://dash.cloudflare.com"
+
 _ENTRIES = {
     "pagerduty": "{routing_key: …}",
     "slack": "{webhook_url: …}",
     "webhook": "{url: …}",
+    "statuspage": "{token: …, page: …}",
+    "github": "{token: …}",
+    "apprise": "{url: …}",
 }
 
 

@@ -14,41 +14,63 @@ from notaus.config.daemon_keys import (
     ANCHOR,
     API_BUDGET,
     API_URL,
+    APPRISE,
+    APPRISE_URL,
+    ASSIGNEES,
+    BOT_TOKEN,
     BUDGETS,
+    CHANNEL,
     CHANNELS,
     CLOCK,
+    CLOSING,
     CLOUDFLARE,
+    COMPONENT_STATUS,
+    COMPONENTS,
     DAEMON,
     DEFAULTS_KEY,
     FORMAT,
+    GITHUB,
+    GITHUB_URL,
     GRAPHQL_BUDGET,
     HOOK_KINDS,
     HOOK_SECRET,
     HOOK_URL,
     HOOKS,
-    LATER,
+    ISSUES_TOKEN,
+    LABELS,
     LEVEL,
     LEVER_TOKEN,
     LISTEN,
     LOG,
+    MENTIONS,
     MODE_CAP,
     ORIGINS,
+    PAGE_ADDRESS,
+    PAGE_ID,
     PAGE_LINK,
+    PAGE_TOKEN,
     PAGERDUTY,
     PAGERDUTY_URL,
     PORT,
     RATE,
+    REPOSITORY,
     RESERVE,
     RETENTION,
     ROUTING_KEY,
     SAMPLES,
     SENDER_SECRET,
     SLACK,
+    SLACK_URL,
     SPEED,
+    STATUS_URL,
+    STATUSPAGE,
+    STATUSPAGE_URL,
     STORE,
+    SUBJECT,
     TOKEN,
     WEBHOOK,
     WEBHOOK_URL,
+    ComponentStatus,
     LogFormat,
     LogLevel,
 )
@@ -70,6 +92,8 @@ class Cloudflare:
     """Without a slash at the end."""
     token: SecretStr
     lever_token: SecretStr | None = None
+    status_url: str = ""
+    """Cloudflare's own status; empty: not asked."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +104,12 @@ class PagerDuty:
 
 @dataclass(frozen=True, slots=True)
 class Slack:
-    webhook_url: SecretStr
+    """A webhook, or a bot: exactly one of `webhook_url` and `token` is set."""
+
+    webhook_url: SecretStr | None
+    token: SecretStr | None = None
+    channel: str = ""
+    url: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,15 +119,46 @@ class Webhook:
 
 
 @dataclass(frozen=True, slots=True)
+class Statuspage:
+    token: SecretStr
+    page: str
+    address: str | None
+    subject: str
+    components: tuple[str, ...]
+    component_status: ComponentStatus
+    closing: str
+    url: str
+
+
+@dataclass(frozen=True, slots=True)
+class GitHub:
+    token: SecretStr
+    repository: str
+    labels: tuple[str, ...]
+    assignees: tuple[str, ...]
+    mentions: tuple[str, ...]
+    url: str
+
+
+@dataclass(frozen=True, slots=True)
+class Apprise:
+    url: SecretStr
+
+
+@dataclass(frozen=True, slots=True)
 class Channels:
     """The configured channels, each by the name that contacts use."""
 
     pagerduty: Mapping[str, PagerDuty] = field(default_factory=dict)
     slack: Mapping[str, Slack] = field(default_factory=dict)
     webhook: Mapping[str, Webhook] = field(default_factory=dict)
+    statuspage: Mapping[str, Statuspage] = field(default_factory=dict)
+    github: Mapping[str, GitHub] = field(default_factory=dict)
+    apprise: Mapping[str, Apprise] = field(default_factory=dict)
 
     def has(self, kind: str, name: str) -> bool:
-        return name in {"pagerduty": self.pagerduty, "slack": self.slack, "webhook": self.webhook}.get(kind, {})
+        """Whether the channel is configured; `kind` is the name of one of the fields."""
+        return name in getattr(self, kind)
 
 
 @dataclass(frozen=True, slots=True)
@@ -228,19 +288,18 @@ def _cloudflare(values: Values, report: Report, lenient: bool) -> Cloudflare:
         values.of(API_URL).rstrip("/"),
         SecretStr(values.get(TOKEN) or "unset"),
         None if lever is None else SecretStr(lever),
+        values.of(STATUS_URL),
     )
 
 
 def _channels(values: Values, report: Report) -> Channels:
-    for key in LATER:
-        if values.has(key):
-            report.warning(
-                values.at(key), f"channels of kind `{key.name}` are not available yet", "nothing is sent there"
-            )
     return Channels(
         {name: _pagerduty(v) for name, v in (values.get(PAGERDUTY) or {}).items()},
-        {name: Slack(_secret(v, WEBHOOK_URL)) for name, v in (values.get(SLACK) or {}).items()},
+        {name: _slack(name, v, report) for name, v in (values.get(SLACK) or {}).items()},
         {name: _webhook(v) for name, v in (values.get(WEBHOOK) or {}).items()},
+        {name: _statuspage(v) for name, v in (values.get(STATUSPAGE) or {}).items()},
+        {name: _github(name, v, report) for name, v in (values.get(GITHUB) or {}).items()},
+        {name: Apprise(_secret(v, APPRISE_URL)) for name, v in (values.get(APPRISE) or {}).items()},
     )
 
 
@@ -250,6 +309,46 @@ def _secret(values: Values, key: Key[str]) -> SecretStr:
 
 def _pagerduty(values: Values) -> PagerDuty:
     return PagerDuty(_secret(values, ROUTING_KEY), values.of(PAGERDUTY_URL))
+
+
+def _slack(name: str, values: Values, report: Report) -> Slack:
+    hook, token = values.get(WEBHOOK_URL), values.get(BOT_TOKEN)
+    if (hook is None) is (token is None):
+        wrong = "neither `webhook_url` nor `token` is given" if hook is None else "both are given"
+        report.problem(values.where, f"slack channel `{name}`: {wrong}", "`webhook_url`, or `token` with `channel`")
+    return Slack(
+        None if hook is None else SecretStr(hook),
+        None if token is None else SecretStr(token),
+        values.get(CHANNEL) or name,
+        values.of(SLACK_URL),
+    )
+
+
+def _statuspage(values: Values) -> Statuspage:
+    return Statuspage(
+        _secret(values, PAGE_TOKEN),
+        values.get(PAGE_ID) or "",
+        values.get(PAGE_ADDRESS),
+        values.get(SUBJECT) or "",
+        values.get(COMPONENTS) or (),
+        values.of(COMPONENT_STATUS),
+        values.get(CLOSING) or "",
+        values.of(STATUSPAGE_URL),
+    )
+
+
+def _github(name: str, values: Values, report: Report) -> GitHub:
+    repository = values.get(REPOSITORY)
+    if repository is None and name.count("/") != 1:
+        report.problem(values.where, f"`{name}` is no repository", "name the entry owner/name, or give `repository`")
+    return GitHub(
+        _secret(values, ISSUES_TOKEN),
+        repository or name,
+        values.get(LABELS) or (),
+        values.get(ASSIGNEES) or (),
+        values.get(MENTIONS) or (),
+        values.of(GITHUB_URL),
+    )
 
 
 def _webhook(values: Values) -> Webhook:

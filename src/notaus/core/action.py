@@ -20,7 +20,7 @@ from notaus.core.hold import Truth, answer_at
 from notaus.core.incident import Cause, Phase, Step
 from notaus.core.ladder import KvLever
 from notaus.core.page import Status
-from notaus.core.paging import by_hand, describe, fact, kv_command, tell, tell_release
+from notaus.core.paging import by_hand, describe, fact, kv_command, recovery_contacts, tell, tell_release
 from notaus.core.rule import Rule, Severity
 from notaus.core.state import Write
 from notaus.core.turn import Turn
@@ -87,7 +87,7 @@ def take(turn: Turn, move: Move, *, quiet: bool = False) -> None:
             turn.update(deployed=tuple(dict.fromkeys((*turn.open_incident.deployed, move.version))))
     describe(turn, move.rules, move.evidence)
     tell_release(turn, move.away_from)
-    fact(turn, why=move.why, by_hand=by_hand(turn, move.rung, move.version))
+    fact(turn, reason=move.why, by_hand=by_hand(turn, move.rung, move.version))
     turn.note(f"{_verb(step)}: {move.why}")
     if turn.open_incident.shadow:
         _shadow(turn, step)
@@ -254,6 +254,7 @@ def _not_done(turn: Turn, result: LeverResult) -> None:
         "Nothing was changed. The command that does it by hand is below.",
         loud=True,
         severity=Severity.CRITICAL,
+        also=recovery_contacts(turn),
     )
     if turn.open_incident.quiet:
         close(turn, "not done")
@@ -291,7 +292,7 @@ def again(turn: Turn, step: Step) -> None:
     move = Move(
         step.rung,
         rules,
-        turn.open_incident.facts.get("why", step.label),
+        turn.open_incident.facts.get("reason", step.label),
         step.by,
         step.version,
         step.away_from,
@@ -327,7 +328,7 @@ def checks_ended(turn: Turn, effect: str, result: ChecksResult) -> None:
     turn.update(step=replace(step, verified=result.passed))
     lines = tuple(f"{'passed' if r.passed else 'FAILED'}: {r.name}: {r.detail}" for r in result.results)
     if result.passed:
-        fact(turn, verified="yes")
+        fact(turn, verified="all checks passed")
         tell(turn, f"{step.label} is verified", *lines)
     else:
         failed = "; ".join(f"{r.name}: {r.detail}" for r in result.results if not r.passed and not r.advisory)

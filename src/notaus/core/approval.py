@@ -44,7 +44,7 @@ def ask(turn: Turn, rule: Rule, rung: str, ruling: Ruling, evidence: Evidence | 
     turn.change(request=request)
     turn.move(Cause.ASKED)
     what = _what(turn, request)
-    fact(turn, action=f"none yet: {what} waits for approval", approve=f"notaus approve {request.id}")
+    fact(turn, action=f"none yet: {what} waits for approval", approval="", approve=f"notaus approve {request.id}")
     tell(
         turn,
         f"approval wanted: {what}",
@@ -53,7 +53,6 @@ def ask(turn: Turn, rule: Rule, rung: str, ruling: Ruling, evidence: Evidence | 
         loud=True,
         severity=severity,
         also=turn.service.contacts.approvers,
-        request=request.id,
     )
 
 
@@ -96,9 +95,9 @@ def _end(turn: Turn, how: str, why: str, *, loud: bool = False) -> None:
     if how in ("denied", "expired"):
         for name in request.rules:
             turn.mark(name, refused=request.deployment or "")
-    fact(turn, action=f"none: the request was {how}")
+    fact(turn, action=f"none: the request was {how}", approval=f"{how}: {why}", approve="")
     also = turn.service.contacts.escalate if how == "expired" else turn.service.contacts.approvers
-    tell(turn, f"the request {request.id} is {how}", why, loud=loud, also=also, request=request.id)
+    tell(turn, f"the request {request.id} is {how}", why, loud=loud, also=also)
 
 
 def _remember(turn: Turn, request: Request, how: str) -> None:
@@ -132,7 +131,6 @@ def upkeep(turn: Turn) -> None:
             f"`notaus approve {request.id}`; it expires in {duration(request.left)}.",
             loud=True,
             also=turn.service.contacts.approvers,
-            request=request.id,
         )
 
 
@@ -170,6 +168,7 @@ def answer(turn: Turn, order: Answer) -> None:
     _remember(turn, request, "approved")
     turn.move(Cause.ANSWERED)
     rules = tuple(turn.service.rule(n) for n in request.rules if turn.service.has_rule(n))
+    fact(turn, approval=f"approved by {by}: {_what(turn, request)}", approve="")
     why = f"approved by {by}: {', '.join(request.rules)}"
     take(turn, Move(request.rung, rules, why, by, request.version, ruling.away_from))
     turn.answer(True, f"{_what(turn, request)} has begun")

@@ -12,7 +12,7 @@ from notaus.core.hold import Hold, Run
 from notaus.core.incident import Cause, Incident, Phase, Step
 from notaus.core.ladder import Place
 from notaus.core.limits import Permit, Ruling, rule_on
-from notaus.core.paging import by_hand, describe, end_notice, fact, notice, tell
+from notaus.core.paging import by_hand, describe, end_notice, fact, notice, readings, recovery_contacts, tell
 from notaus.core.rule import INVESTIGATE, Rule, Severity
 from notaus.core.state import Lock
 from notaus.core.turn import Turn, stands
@@ -123,7 +123,7 @@ def _act(turn: Turn, acting: list[Proposal], all_: list[Proposal]) -> None:
     move = Move(
         best.rung,
         tuple(p.breach.rule for p in carried),
-        f"{best.breach.rule.name}: {best.breach.rule.condition}",
+        f"{best.breach.rule.name}: {best.breach.rule.condition}; seen: {readings(turn, best.breach.rule)}",
         version=best.ruling.version,
         away_from=best.ruling.away_from,
         evidence={p.breach.rule.name: p.breach.evidence for p in carried},
@@ -247,7 +247,14 @@ def _not_resolved(turn: Turn, incident: Incident, lines: tuple[str, ...]) -> Non
     describe(turn, rules, {})
     fact(turn, cohorts=cohorts(turn))
     turn.move(Cause.NOT_HELPED)
-    tell(turn, f"the action did not help: {step.label}", *lines, loud=True, severity=Severity.CRITICAL)
+    tell(
+        turn,
+        f"the action did not help: {step.label}",
+        *lines,
+        loud=True,
+        severity=Severity.CRITICAL,
+        also=recovery_contacts(turn),
+    )
 
 
 def _hold_of(turn: Turn, rule: Rule) -> Hold | None:

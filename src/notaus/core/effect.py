@@ -69,6 +69,8 @@ class Send:
     message: Message
     instead_of: tuple[Contact, ...] = ()
     """Those who could not be reached with it: none of them is tried again in place of another."""
+    receipt: str | None = None
+    """What the channel answered to the message before it, as far as it is known."""
 
 
 Effect = PullLever | RunChecks | Send

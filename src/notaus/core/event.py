@@ -82,6 +82,8 @@ class Sent:
     now: int
     effect: str
     failure: str | None = None
+    receipt: str | None = None
+    """What the channel answered, for later messages of the thread: Slack's message, Statuspage's incident, GitHub's issue."""
 
 
 @dataclass(frozen=True, slots=True)

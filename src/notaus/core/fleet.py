@@ -27,7 +27,7 @@ from notaus.core.event import (
 from notaus.core.hold import Hold
 from notaus.core.incident import Incident, Phase
 from notaus.core.limits import Permit, rule_on
-from notaus.core.paging import by_hand, end_notice, fact, notice, tell
+from notaus.core.paging import by_hand, count_impact, end_notice, fact, keep_receipt, notice, tell
 from notaus.core.rule import Rule, Severity
 from notaus.core.sample import History
 from notaus.core.service import Service
@@ -125,6 +125,7 @@ def _tick(turn: Turn, event: Polled) -> None:
     _act_on_blindness(turn)
     action.retry(turn)
     restore.watch(turn)
+    count_impact(turn)
     watch.across_deployments(turn)
     watch.stability(turn)
     watch.settle_incident(turn)
@@ -177,7 +178,10 @@ def _lever_ended(turn: Turn, event: LeverEnded) -> None:
 
 def _sent(turn: Turn, event: Sent) -> None:
     effect = turn.settle(event.effect)
-    if isinstance(effect, Send) and event.failure is not None:
+    if not isinstance(effect, Send):
+        return
+    keep_receipt(turn, effect, event.receipt)
+    if event.failure is not None:
         turn.change(outbox={**turn.state.outbox, effect.id: effect})
         _next_contact(turn, effect.id, event.failure)
         turn.settle(effect.id)
@@ -196,7 +200,8 @@ def _next_contact(turn: Turn, effect: str, detail: str) -> None:
     }
     unreachable = (*failing.instead_of, failing.contact)
     told.update(unreachable)
-    candidates = [c for c in (*contacts.escalate, *contacts.critical, *contacts.warning) if c not in told]
+    everyone = (*contacts.escalate, *contacts.critical, *contacts.warning)
+    candidates = [c for c in everyone if c.person and c not in told]
     if candidates:
         message = replace(
             failing.message, lines=(*failing.message.lines, f"{failing.contact} could not be reached: {detail}")

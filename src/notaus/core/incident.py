@@ -17,6 +17,7 @@ from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
 from notaus.core.effect import Outcome
+from notaus.core.impact import Impact
 from notaus.core.rule import Severity
 from notaus.core.service import Contact
 
@@ -228,6 +229,8 @@ class Incident:
     timeline: tuple[Entry, ...] = ()
     facts: Mapping[str, str] = field(default_factory=dict)
     """The newest facts for the page, in order."""
+    impact: Impact | None = None
+    """What it has cost so far; counted until it is mitigated."""
     closed_at: int | None = None
 
     def moved(self, cause: Cause) -> Incident:

@@ -22,6 +22,45 @@ class Status(StrEnum):
     RESOLVED = "resolved"
 
 
+class Stage(StrEnum):
+    """Where an incident stands, in the four words of a public status page."""
+
+    INVESTIGATING = "investigating"
+    IDENTIFIED = "identified"
+    MONITORING = "monitoring"
+    RESOLVED = "resolved"
+
+
+class Symptom(StrEnum):
+    """What outsiders notice."""
+
+    ERRORS = "elevated error rates"
+    SLOW = "slow responses"
+    DISRUPTED = "a service disruption"
+
+
+class Remedy(StrEnum):
+    """What was done about it, as far as outsiders have to know."""
+
+    NONE = ""
+    ROLLED_BACK = "rolling back to a previous stable version"
+    DIVERTED = "moving traffic to the stable system"
+
+
+@dataclass(frozen=True, slots=True)
+class Public:
+    """What outsiders may read of an incident: no rule, value, version or internal name is in it."""
+
+    stage: Stage = Stage.INVESTIGATING
+    called: str = ""
+    """The service's title; empty where it has none."""
+    symptom: Symptom = Symptom.DISRUPTED
+    remedy: Remedy = Remedy.NONE
+    """Empty until a lever was pulled."""
+    minutes: int | None = None
+    """Until the verdict."""
+
+
 @dataclass(frozen=True, slots=True)
 class Message:
     """One message of a thread; channels join the messages of a thread by its key."""
@@ -44,4 +83,9 @@ class Message:
     """In order: rule, values, action, verified, chance, the command that does the same by hand."""
     incident: str | None = None
     request: str | None = None
-    """The approval request it asks about, if any."""
+    """The approval request that is open, if any."""
+    banner: str | None = None
+    """What the runbook calls it, such as `ROLLBACK IN PROGRESS`."""
+    public: Public = field(default_factory=Public)
+    timeline: tuple[str, ...] = ()
+    """At the end of an incident: what happened when, for channels that keep it."""

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 
+from notaus.core import words
 from notaus.core.effect import Send
 from notaus.core.evidence import Evidence, percent
+from notaus.core.impact import Impact, error_rates
+from notaus.core.incident import Phase
 from notaus.core.ladder import DeploymentLever, KvLever
 from notaus.core.page import Kind, Message, Status
 from notaus.core.release import release_of
@@ -29,7 +33,6 @@ def tell(
     severity: Severity | None = None,
     status: Status | None = None,
     also: Iterable[Contact] = (),
-    request: str | None = None,
 ) -> None:
     """Send the next message of the incident's thread; the first is always loud, and so is one that raises the severity."""
     incident = turn.open_incident
@@ -40,9 +43,11 @@ def tell(
     contacts = tuple(dict.fromkeys((*incident.contacts, *own, *also)))
     kind = Kind.NOTICE if incident.shadow or incident.quiet else Kind.PAGE
     said = f"would act: {title}" if incident.shadow else title
+    ended = status is Status.RESOLVED
+    _complete(turn)
     message = Message(
         kind,
-        f"notaus/{turn.service.name}/{incident.id}",
+        thread_of(turn.service.name, incident.id),
         incident.sequence + 1,
         turn.now,
         turn.service.name,
@@ -51,13 +56,21 @@ def tell(
         loud,
         f"{turn.service.name}: {said}",
         lines,
-        incident.facts,
+        turn.open_incident.facts,
         incident.id,
-        request,
+        turn.state.request.id if turn.state.request is not None else None,
+        words.banner(turn),
+        words.public(turn, ended=ended),
+        tuple(words.told_at(entry.at, entry.text) for entry in incident.timeline) if ended else (),
     )
     turn.update(sequence=message.sequence, severity=level, contacts=contacts, paged=incident.paged or kind is Kind.PAGE)
     turn.note(said)
     _send(turn, contacts, message)
+
+
+def recovery_contacts(turn: Turn) -> tuple[Contact, ...]:
+    """Whom to call where a step was refused or did not help; nobody where it was only imagined."""
+    return () if turn.open_incident.shadow else turn.service.contacts.escalate
 
 
 def notice(turn: Turn, key: str, severity: Severity, title: str, *lines: str) -> None:
@@ -110,15 +123,67 @@ def _send_notice(
     _send(turn, contacts, message)
 
 
+def _complete(turn: Turn) -> None:
+    """Every page tells what it cost so far, and the command that does the same by hand."""
+    count_impact(turn)
+    if "by hand" not in turn.open_incident.facts:
+        fact(turn, by_hand=by_hand(turn, turn.service.ladder.safest.name))
+    turn.update(facts=words.arranged(turn))
+
+
+def count_impact(turn: Turn) -> None:
+    """Count what failed, from the hold that began it until it is mitigated."""
+    incident = turn.incident
+    if incident is None or incident.shadow or incident.phase in (Phase.MITIGATED, Phase.RAMPING):
+        return
+    impact = incident.impact or Impact(_began(turn))
+    turn.update(impact=impact.counted(turn.service, turn.history))
+
+
+def _began(turn: Turn) -> int:
+    """The grid time before the first window that held against a rule."""
+    states = [turn.rule_state(name) for name in turn.open_incident.rules]
+    starts = [at for state in states for at in (state.handled, state.told) if at is not None]
+    first = min((at for at in starts if at > turn.at - turn.service.lookback), default=turn.open_incident.opened_at)
+    windows = [turn.service.signals[name].window for name in error_rates(turn.service)]
+    return first // turn.service.step * turn.service.step - min(windows, default=0)
+
+
+def keep_receipt(turn: Turn, sent: Send, receipt: str | None) -> None:
+    """Remember what a channel answered while the thread lives, for the messages that follow there."""
+    receipts = dict(turn.state.receipts)
+    if receipt is not None:
+        contact, thread = sent.contact, sent.message.thread
+        receipts[thread] = {**receipts.get(thread, {}), str(contact): receipt}
+        waiting = {
+            id: replace(effect, receipt=receipt)
+            for id, effect in turn.state.outbox.items()
+            if isinstance(effect, Send) and (effect.contact, effect.message.thread) == (contact, thread)
+        }
+        turn.change(outbox={**turn.state.outbox, **waiting})
+    alive = {e.message.thread for e in turn.state.outbox.values() if isinstance(e, Send)}
+    alive |= {standing.thread for standing in turn.state.notices.values()}
+    alive |= {thread_of(turn.service.name, turn.incident.id)} if turn.incident is not None else set()
+    turn.change(receipts={thread: kept for thread, kept in receipts.items() if thread in alive})
+
+
+def thread_of(service: str, incident: str) -> str:
+    """The dedup key of an incident: one incident, one thread."""
+    return f"notaus/{service}/{incident}"
+
+
 def _send(turn: Turn, contacts: Iterable[Contact], message: Message) -> None:
     for contact in dict.fromkeys(contacts):
-        turn.issue(Send(turn.new_effect_id("send"), turn.service.name, contact, message))
+        if message.kind is Kind.NOTICE and not contact.person:
+            continue  # the public reads of incidents alone
+        receipt = turn.state.receipts.get(message.thread, {}).get(str(contact))
+        turn.issue(Send(turn.new_effect_id("send"), turn.service.name, contact, message, receipt=receipt))
 
 
 def fact(turn: Turn, **facts: str) -> None:
-    """Set facts of the incident's page; an underscore in a name reads as a space."""
+    """Set facts of the incident's page, empty ones are taken off; an underscore in a name reads as a space."""
     named = {name.replace("_", " "): text for name, text in facts.items()}
-    turn.update(facts={**turn.open_incident.facts, **named})
+    turn.update(facts={name: text for name, text in {**turn.open_incident.facts, **named}.items() if text})
 
 
 def tell_release(turn: Turn, version: str | None) -> None:
@@ -151,6 +216,11 @@ def describe(turn: Turn, rules: Iterable[Rule], evidence: Mapping[str, Evidence]
 def condition(rule: Rule) -> str:
     """The rule's condition with its `for`."""
     return f"{rule.condition} for {duration(rule.hold)}" if rule.hold else rule.condition
+
+
+def readings(turn: Turn, rule: Rule) -> str:
+    """What the rule's signals are now."""
+    return ", ".join(reading(turn, name) for name in rule.signals)
 
 
 def reading(turn: Turn, name: str) -> str:

@@ -118,7 +118,7 @@ def _pull(turn: Turn, step: RampStep, by: str) -> None:
     effect = turn.new_effect_id("pull")
     number = turn.open_incident.steps + 1
     turn.update(step=Step(number, step.rung, turn.at, (), effect, by=by, label=step.rung), steps=number)
-    fact(turn, why=f"the way back, started by {by}")
+    fact(turn, reason=f"the way back, started by {by}")
     turn.issue(PullLever(effect, turn.service.name, WriteKv(step.rung, False, turn.state.fields), turn.now))
 
 

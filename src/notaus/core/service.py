@@ -31,6 +31,10 @@ class OverridePolicy(StrEnum):
     ENFORCE = "enforce"
 
 
+RECORDS = ("statuspage", "github")
+"""Channels that keep an incident for others to read."""
+
+
 @dataclass(frozen=True, slots=True)
 class Contact:
     """Where a page goes: a channel kind and the name of its entry in `notaus.yaml`."""
@@ -38,6 +42,11 @@ class Contact:
     channel: str
     """`pagerduty`, `slack`, `webhook`, …"""
     name: str
+
+    @property
+    def person(self) -> bool:
+        """Whether people are reached there: a status page and an issue tracker wake nobody, and hear of incidents alone."""
+        return self.channel not in RECORDS
 
     def __str__(self) -> str:
         return f"{self.channel}: {self.name}"
@@ -85,6 +94,10 @@ class Service:
     override_for: int = 1800
     ttl: int = 1800
     """An approval request expires after this."""
+    title: str = ""
+    """What people call it, such as `BooksTrack API`; empty: its name."""
+    links: Mapping[str, str] = field(default_factory=dict)
+    """Addresses for its pages, by what they are: `status page`, `dashboard`."""
     baselines: Mapping[str, Baseline] | None = None
     """The usual behaviour by signal, where it is given rather than learned (scenarios, backtests)."""
     lookback: int = field(init=False, compare=False, repr=False)
@@ -98,6 +111,10 @@ class Service:
         object.__setattr__(self, "_spans", {})
         longest = (max(r.hold, r.hold_within or 0) + self.window(r) + self.settle(r) for r in self.rules)
         object.__setattr__(self, "lookback", max(longest, default=0) + 4500)
+
+    @property
+    def called(self) -> str:
+        return self.title or self.name
 
     def rule(self, name: str) -> Rule:
         return self._rules[name]

@@ -153,6 +153,8 @@ class State:
     """When the last incident closed: the baseline learns only from later samples."""
     outbox: Mapping[str, Effect] = field(default_factory=dict)
     """Effects under way, by id, until an event settles them."""
+    receipts: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    """Thread to contact to what the channel last answered there, while the thread lives."""
     issued: int = 0
     """Effects issued so far: the source of their ids."""
     stopped: str | None = None

@@ -9,7 +9,7 @@ import structlog
 from notaus.clock import Clock
 from notaus.core.page import Kind, Message, Status
 from notaus.core.rule import Severity
-from notaus.core.service import Service
+from notaus.core.service import Contact, Service
 from notaus.daemon.ports import Channel
 from notaus.errors import Undelivered
 
@@ -24,6 +24,7 @@ class Siren:
     def __init__(self, channels: Channel, clock: Clock) -> None:
         self.channels, self.clock = channels, clock
         self._raised: dict[str, tuple[float, Service]] = {}
+        self._receipts: dict[tuple[str, Contact], str | None] = {}
         self._tasks: set[asyncio.Task[None]] = set()
 
     def raise_(self, service: Service, text: str) -> None:
@@ -68,9 +69,10 @@ class Siren:
     async def _send(self, service: Service, message: Message) -> None:
         """Once to everybody; where nobody could be reached, the next failure raises it anew."""
         reached = False
-        for contact in service.contacts.critical:
+        for contact in filter(lambda contact: contact.person, service.contacts.critical):
             try:
-                await self.channels.send(contact, message)
+                key = (service.name, contact)
+                self._receipts[key] = await self.channels.send(contact, message, self._receipts.pop(key, None))
                 reached = True
             except Undelivered as error:
                 log.error("the alarm was not delivered", contact=str(contact), reason=str(error))

@@ -12,6 +12,7 @@ import structlog
 from notaus.clock import Clock
 from notaus.core.effect import ChecksResult, Effect, LeverResult, Outcome, PullLever, RunChecks, Send
 from notaus.core.event import ChecksEnded, Event, LeverEnded, LeverSlow, SendFailing, Sent
+from notaus.core.page import Status
 from notaus.core.service import Contact, Service
 from notaus.core.verification import CheckResult
 from notaus.daemon.ports import Channel, Checker, LeverPuller
@@ -51,6 +52,8 @@ class Executor:
         self.check_lease = check_lease
         self.tasks: dict[str, asyncio.Task[None]] = {}
         self._turns: dict[tuple[Contact, str], _Turn] = {}
+        self._receipts: dict[tuple[Contact, str], str] = {}
+        """What channels answered in this process, by contact and thread: newer than what waiting messages know."""
         self._pulling: dict[str, asyncio.Task[None]] = {}
         """Who has a hand on the lever of each service."""
         self._overtaken: set[str] = set()
@@ -173,7 +176,10 @@ class Executor:
             turn.waiting -= 1
             if not turn.waiting:
                 self._turns.pop(key, None)
-        self.post(effect.service, Sent(int(self.clock.now()), effect.id, failure))
+        receipt = self._receipts.get(key)
+        if effect.message.status is Status.RESOLVED and not turn.waiting:
+            self._receipts.pop(key, None)
+        self.post(effect.service, Sent(int(self.clock.now()), effect.id, failure, receipt))
 
     async def _call_failing(self, effect: Send, turn: _Turn) -> None:
         """Also for a message that waits behind another that does not get through."""
@@ -182,11 +188,13 @@ class Executor:
 
     async def _deliver(self, effect: Send, turn: _Turn) -> str | None:
         """None once delivered, or why it never will be."""
-        tries, channel = 0, effect.contact.channel
+        tries, channel, key = 0, effect.contact.channel, (effect.contact, effect.message.thread)
         while True:
             self.check_lease(effect.service)
             try:
-                await self.channels.send(effect.contact, effect.message)
+                receipt = await self.channels.send(
+                    effect.contact, effect.message, self._receipts.get(key, effect.receipt)
+                )
             except Undelivered as error:
                 outcome = "refused" if error.permanent else "failed"
                 self.metrics.pages_total.labels(channel=channel, outcome=outcome).inc()
@@ -200,6 +208,8 @@ class Executor:
                 log.exception("a channel failed in an unforeseen way", contact=str(effect.contact))
                 return scrub(f"{type(error).__name__}: {error}")
             else:
+                if receipt is not None:
+                    self._receipts[key] = receipt
                 self.metrics.pages_total.labels(channel=channel, outcome="sent").inc()
                 return None
 
@@ -213,6 +223,9 @@ class Executor:
     def abandon(self, services: Iterable[str] | None = None) -> None:
         """Drop the tasks (of `services`) as they stand: the outbox asks again."""
         prefixes = None if services is None else tuple(f"{name}/" for name in services)
+        lost = () if prefixes is None else tuple(f"notaus/{prefix}" for prefix in prefixes)
+        for key in [key for key in self._receipts if key[1].startswith(lost)]:  # others may write to those threads now
+            del self._receipts[key]
         for id, task in list(self.tasks.items()):
             if prefixes is None or id.startswith(prefixes):
                 task.cancel()

@@ -52,6 +52,9 @@ class Checker(Protocol):
 class Channel(Protocol):
     """Delivers messages to one kind of contact."""
 
-    async def send(self, contact: Contact, message: Message) -> None:
-        """Raises Undelivered, permanent or not."""
+    async def send(self, contact: Contact, message: Message, receipt: str | None = None) -> str | None:
+        """The receipt for the next message of the thread, None where nothing is new; `receipt` is the last one's.
+
+        Raises Undelivered, permanent or not.
+        """
         ...

@@ -3,22 +3,26 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from typing import assert_never
 from urllib.parse import quote
 
 import httpx
 
 from notaus import log
-from notaus.core.page import Message
+from notaus.core.page import Kind, Message
 from notaus.core.service import Contact
 from notaus.errors import Undelivered
-from notaus.notify import pagerduty, slack, webhook
+from notaus.notify import apprise, github, pagerduty, slack, slack_app, statuspage, webhook
+from notaus.notify.apprise import Apprise
+from notaus.notify.github import GitHub
 from notaus.notify.pagerduty import PagerDuty
 from notaus.notify.slack import Slack
+from notaus.notify.slack_app import SlackApp
+from notaus.notify.statuspage import Statuspage
 from notaus.notify.webhook import Webhook
 
-ChannelEntry = PagerDuty | Slack | Webhook
+ChannelEntry = PagerDuty | Slack | SlackApp | Statuspage | GitHub | Apprise | Webhook
 
 
 class Channels:
@@ -29,30 +33,59 @@ class Channels:
         http: httpx.AsyncClient,
         entries: Mapping[str, Mapping[str, ChannelEntry]],
         public_url: str | None = None,
+        cloudflare: Callable[[], Awaitable[str]] | None = None,
     ) -> None:
-        """`entries`: channel kind to entry name to entry. `public_url`: where people reach the web page, for links."""
+        """`entries`: channel kind to entry name to entry. `public_url`: where people reach the web page, for links.
+
+        `cloudflare` tells Cloudflare's own status, within a few seconds; every page carries it.
+        """
         self._http = http
+        self._cloudflare = cloudflare
         self._entries = entries
         self._public_url = None if public_url is None else public_url.rstrip("/")
         for entry in (entry for named in entries.values() for entry in named.values()):
             for secret in entry.secrets:
                 log.redact(secret)
 
-    async def send(self, contact: Contact, message: Message) -> None:
-        """Deliver once, within five seconds. Raises Undelivered, permanent where a repetition changes nothing."""
-        entry = self._entries.get(contact.channel, {}).get(contact.name)
+    async def send(self, contact: Contact, message: Message, receipt: str | None = None) -> str | None:
+        """Deliver once, within seconds. Raises Undelivered, permanent where a repetition changes nothing.
+
+        What it returns is to be given back with the next message of the thread to that contact.
+        """
+        entry = self.entry(contact)
+        if contact.person:
+            message = await self._with_cloudflare(message)
         to, clean, link = str(contact), scrubbed(message), self._link(message)
+        http = self._http
         match entry:
             case PagerDuty():
-                await pagerduty.send(self._http, entry, to, clean, link)
+                return await pagerduty.send(http, entry, to, clean, link, receipt)
+            case SlackApp():
+                return await slack_app.send(http, entry, to, clean, link, receipt)
             case Slack():
-                await slack.send(self._http, entry, to, clean, link)
+                await slack.send(http, entry, to, clean, link)
+            case Statuspage():
+                return await statuspage.send(http, entry, to, clean, receipt)
+            case GitHub():
+                return await github.send(http, entry, to, clean, link, receipt)
+            case Apprise():
+                await apprise.send(entry, to, clean, link)
             case Webhook():
-                await webhook.send(self._http, entry, to, clean, link)
+                await webhook.send(http, entry, to, clean, link)
             case None:
                 raise Undelivered(f"{to}: no such entry under `channels:` in notaus.yaml", permanent=True)
             case _:
                 assert_never(entry)
+        return None
+
+    def entry(self, contact: Contact) -> ChannelEntry | None:
+        return self._entries.get(contact.channel, {}).get(contact.name)
+
+    async def _with_cloudflare(self, message: Message) -> Message:
+        """A page with Cloudflare's own status among its facts; asked for now, for it is about now."""
+        if self._cloudflare is None or message.kind is not Kind.PAGE:
+            return message
+        return dataclasses.replace(message, facts={**message.facts, "Cloudflare": await self._cloudflare()})
 
     def _link(self, message: Message) -> str | None:
         if self._public_url is None:
@@ -67,4 +100,5 @@ def scrubbed(message: Message) -> Message:
         title=log.scrub(message.title),
         lines=tuple(log.scrub(line) for line in message.lines),
         facts={key: log.scrub(value) for key, value in message.facts.items()},
+        timeline=tuple(log.scrub(line) for line in message.timeline),
     )

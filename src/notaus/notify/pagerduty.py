@@ -1,14 +1,18 @@
 """PagerDuty, Events API v2: one alert per thread, kept together by its dedup key.
 
-Everything but the end of a thread is a `trigger`: PagerDuty folds it into the open alert, and opens a new one where
-people have resolved it meanwhile, so nothing is told to nobody. notaus never acknowledges: that is a person's word.
-Source: https://developer.pagerduty.com/docs/send-alert-event
+What is loud is a `trigger`: PagerDuty folds it into the open alert of that key, and opens a new one where people have
+resolved it meanwhile, so nothing is told to nobody. An open alert does not ring again, so a page raised to critical gets
+a key of its own. What is quiet is a change event, which PagerDuty shows beside the alert and never rings for: as a
+trigger it would ring where people have resolved the alert. notaus never acknowledges: that is a person's word.
+Sources: https://developer.pagerduty.com/docs/send-alert-event, https://developer.pagerduty.com/docs/send-change-event,
+https://support.pagerduty.com/main/docs/event-management
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -43,18 +47,50 @@ class PagerDuty:
         return (self.routing_key,)
 
 
-async def send(http: httpx.AsyncClient, entry: PagerDuty, to: str, message: Message, link: str | None) -> None:
-    """Deliver one event. Raises Undelivered."""
-    await post(http, entry.url, _encoded(event(entry, message, link)), to)
-
-
-def event(entry: PagerDuty, message: Message, link: str | None = None) -> dict[str, Any]:
-    """The event of `message`, within PagerDuty's limits; `link` is where people read more."""
-    key = dedup_key(message.thread)
+async def send(
+    http: httpx.AsyncClient, entry: PagerDuty, to: str, message: Message, link: str | None, receipt: str | None
+) -> str | None:
+    """Deliver one message; the receipt names the severities that have rung. Raises Undelivered."""
+    rung = tuple(receipt.split()) if receipt else ()
     if message.status is Status.RESOLVED:
-        return {"routing_key": entry.routing_key, "event_action": "resolve", "dedup_key": key}
-    candidates = (_trigger(entry, message, key, link, limit) for limit in TEXT_CHARACTERS)
-    return next(e for e in candidates if len(_encoded(e)) <= EVENT_BYTES)
+        for key in dict.fromkeys(_key(message.thread, rung, severity) for severity in rung or (str(message.severity),)):
+            await post(http, entry.url, _encoded(_resolve(entry, key)), to)
+        return receipt
+    if not message.loud:
+        await post(http, _change_url(entry), _encoded(change(entry, message, link)), to)
+        return receipt
+    rung = tuple(dict.fromkeys((*rung, str(message.severity))))
+    await post(http, entry.url, _encoded(trigger(entry, message, link, rung)), to)
+    return " ".join(rung)
+
+
+def trigger(entry: PagerDuty, message: Message, link: str | None = None, rung: tuple[str, ...] = ()) -> dict[str, Any]:
+    """The event that rings, within PagerDuty's limits; `rung` are the severities of the thread so far, this one's too."""
+    key = _key(message.thread, rung, str(message.severity))
+    return _fitting(_trigger(entry, message, key, link, limit) for limit in TEXT_CHARACTERS)
+
+
+def change(entry: PagerDuty, message: Message, link: str | None = None) -> dict[str, Any]:
+    """The event that does not ring."""
+    return _fitting(_change(entry, message, link, limit) for limit in TEXT_CHARACTERS)
+
+
+def _fitting(candidates: Iterable[dict[str, Any]]) -> dict[str, Any]:
+    return next(event for event in candidates if len(_encoded(event)) <= EVENT_BYTES)
+
+
+def _key(thread: str, rung: tuple[str, ...], severity: str) -> str:
+    """The thread's own key for the first severity that rang, and one of its own for the one it was raised to."""
+    return dedup_key(thread if severity in rung[:1] or not rung else f"{thread}/{severity}")
+
+
+def _resolve(entry: PagerDuty, key: str) -> dict[str, Any]:
+    return {"routing_key": entry.routing_key, "event_action": "resolve", "dedup_key": key}
+
+
+def _change_url(entry: PagerDuty) -> str:
+    """`…/v2/change/enqueue`, beside `…/v2/enqueue`."""
+    return entry.url.removesuffix("/enqueue") + "/change/enqueue"
 
 
 def dedup_key(thread: str) -> str:
@@ -83,6 +119,19 @@ def _trigger(entry: PagerDuty, message: Message, key: str, link: str | None, lim
         "links": _links(message, link),
     }
     return event if link is None else {**event, "client_url": link}
+
+
+def _change(entry: PagerDuty, message: Message, link: str | None, limit: int) -> dict[str, Any]:
+    return {
+        "routing_key": entry.routing_key,
+        "payload": {
+            "summary": cut(headline(message), SUMMARY_CHARACTERS),
+            "source": cut(message.service, limit),
+            "timestamp": iso(message.at),
+            "custom_details": _details(message, limit),
+        },
+        "links": _links(message, link),
+    }
 
 
 def _details(message: Message, limit: int) -> dict[str, Any]:

@@ -1,6 +1,6 @@
-"""Slack, incoming webhook: Block Kit within its limits, and a fallback text that says the same in one line.
+"""Slack: Block Kit within its limits, a fallback text that says the same in one line, and the incoming webhook.
 
-An incoming webhook cannot thread, so each message stands for itself and names its incident.
+An incoming webhook cannot thread, so each message stands for itself and names its incident; `slack_app` can.
 Source: https://docs.slack.dev/reference/block-kit/blocks
 """
 
@@ -22,7 +22,7 @@ HEADER_CHARACTERS = 150
 SECTION_CHARACTERS = 3000
 MOST_BLOCKS = 50
 MOST_SECTIONS = MOST_BLOCKS - 4
-"""Room for the header, the note on what was left out, the divider and the footer."""
+"""Room for the header, the note on what was left out, the buttons and the footer."""
 LEFT_OUT = "_More than Slack can show; the rest is in_ `notaus incidents`."
 
 
@@ -45,13 +45,14 @@ async def send(http: httpx.AsyncClient, entry: Slack, to: str, message: Message,
     await post(http, entry.url, body, to)
 
 
-def payload(message: Message, link: str | None = None) -> dict[str, Any]:
-    """The message as Slack takes it; `link` is where people read more."""
+def payload(message: Message, link: str | None = None, *more: dict[str, Any]) -> dict[str, Any]:
+    """The message as Slack takes it, with `more` blocks before its foot; `link` is where people read more."""
     sections = list(_packed((*_lines(message), *_facts(message))))
-    blocks = [_header(message), *(_section(text) for text in sections[:MOST_SECTIONS])]
+    blocks = [_header(message), *(section(text) for text in sections[:MOST_SECTIONS])]
     if len(sections) > MOST_SECTIONS:
-        blocks.append(_section(LEFT_OUT))
-    return {"text": escaped(headline(message), SECTION_CHARACTERS), "blocks": [*blocks, _footer(message, link)]}
+        blocks.append(section(LEFT_OUT))
+    text = escaped(headline(message), SECTION_CHARACTERS)
+    return {"text": text, "blocks": [*blocks, *more, _footer(message, link)]}
 
 
 def escaped(text: str, limit: int) -> str:
@@ -71,7 +72,8 @@ def _header(message: Message) -> dict[str, Any]:
     return {"type": "header", "text": {"type": "plain_text", "text": text, "emoji": False}}
 
 
-def _section(text: str) -> dict[str, Any]:
+def section(text: str) -> dict[str, Any]:
+    """Text in Slack's markup; what comes from elsewhere is `escaped` first."""
     # verbatim: a `#` or `@` in a message must not become a channel or a person.
     return {"type": "section", "text": {"type": "mrkdwn", "text": text, "verbatim": True}}
 

@@ -28,6 +28,11 @@ def clock_time(at: int) -> str:
     return datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
 
 
+def minute(at: int) -> str:
+    """Epoch seconds as the runbooks' templates have them: `2026-11-23 01:20 UTC`."""
+    return datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%d %H:%M UTC")
+
+
 def word(message: Message) -> str:
     """The one word (or two) that says whether to get up: CRITICAL, WARNING, NOTICE, UPDATE, RESOLVED."""
     if message.status is Status.RESOLVED:
@@ -41,10 +46,10 @@ def word(message: Message) -> str:
 
 
 def headline(message: Message) -> str:
-    """The one line that must suffice, such as `CRITICAL · pix-immo: NOT-AUS, all traffic to proxy`."""
+    """The one line that must suffice, such as `CRITICAL · ROLLBACK IN PROGRESS · bookstrack: rolled back to v1.9.0`."""
     title = " ".join(message.title.split())
     named = title if message.service in title else f"{message.service}: {title}"
-    return f"{word(message)} · {named}"
+    return " · ".join((word(message), *((message.banner,) if message.banner else ()), named))
 
 
 def label(key: str) -> str:

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import hmac
 import json
@@ -56,6 +57,9 @@ def payload(message: Message, link: str | None = None) -> dict[str, Any]:
         "facts": dict(message.facts),
         "incident": message.incident,
         "request": message.request,
+        "banner": message.banner,
+        "public": dataclasses.asdict(message.public),
+        "timeline": list(message.timeline),
         "link": link,
         "headline": headline(message),
         "text": plain(message),

@@ -31,6 +31,7 @@ PREFIX_OF_HOST: Final = {
     "legacy.pix.example": ("origins", "proxy"),
     "events.pagerduty.com": ("pages", "pagerduty"),
     "hooks.slack.com": ("pages", "slack"),
+    "slack.com": ("pages", "slackapi"),
     "api.statuspage.io": ("pages", "statuspage"),
     "api.github.com": ("pages", "github"),
     "www.cloudflarestatus.com": ("status",),

@@ -18,6 +18,7 @@ from .bindings import Bindings
 from .deployments import Worker
 from .faults import Faults
 from .graphql import GraphQL
+from .issues import Issues
 from .journal import Journal, Write
 from .kv import Kv, KvRoutes
 from .router import Router
@@ -26,6 +27,8 @@ from .rows import Rows
 from .scripts import ScriptRoutes
 from .services import CANARY_KEY, BooksTrack, CloudflareStatus, PixImmo
 from .sinks import Page, Sinks
+from .slack import SlackApi
+from .statuspage import Statuspage
 from .tails import Tails
 from .telemetry import Telemetry
 from .traffic import Traffic
@@ -74,6 +77,7 @@ class Sandbox:
         if unknown := set(self.services) - set(SERVICES):
             raise ValueError(f"unknown services {sorted(unknown)}: out of {', '.join(SERVICES)}")
         self.journal, self.faults, self.sinks, self.status = Journal(), Faults(self.now), Sinks(), CloudflareStatus()
+        self.slack, self.statuspage, self.issues = SlackApi(self.sinks), Statuspage(self.sinks), Issues(self.sinks)
         self.account, self.tails = Account(account), Tails()
         self.account.add_token(token)
         self.rows = Rows(self.now, random.Random(f"rows {seed}"))
@@ -124,6 +128,9 @@ class Sandbox:
                 origin=self.pix_immo.origin,
                 status=self.status,
                 sinks=self.sinks,
+                slack=self.slack,
+                statuspage=self.statuspage,
+                issues=self.issues,
                 admin=AdminRoutes(self),
             )
         )

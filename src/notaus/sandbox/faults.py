@@ -10,7 +10,7 @@ from .wire import JSON_TYPE, Answer, Refused, failure, json_answer
 
 TARGETS: Final = (
     "kv.put", "kv.get", "deployments.post", "deployments.get", "versions.get", "analytics", "graphql", "sql",
-    "telemetry", "verify", "page", "pagerduty", "slack", "api", "all",
+    "telemetry", "verify", "page", "pagerduty", "slack", "statuspage", "github", "status", "api", "all",
 )  # fmt: skip
 KINDS: Final = ("timeout", "hang", "lost_reply", "reset", "outage", "slow", "html", "garbage", "huge")
 HANG_SECONDS: Final = 3_600.0  # beyond any client's deadline

@@ -13,10 +13,13 @@ if TYPE_CHECKING:
     from .admin import AdminRoutes
     from .analytics_engine import AnalyticsEngine
     from .graphql import GraphQL
+    from .issues import Issues
     from .kv import KvRoutes
     from .scripts import ScriptRoutes
     from .services import CloudflareStatus
     from .sinks import Sinks
+    from .slack import SlackApi
+    from .statuspage import Statuspage
     from .telemetry import Telemetry
 
 V4 = "client/v4"
@@ -37,6 +40,9 @@ def every_route(
     origin: Handler,
     status: CloudflareStatus,
     sinks: Sinks,
+    slack: SlackApi,
+    statuspage: Statuspage,
+    issues: Issues,
     admin: AdminRoutes,
 ) -> Iterator[Route]:
     """The routes, most used first."""
@@ -53,7 +59,7 @@ def every_route(
         yield Route(methods, f"workers/{name}/{{rest*}}", services[name], "service")
     yield Route(methods, "origins/{cohort}/{rest*}", origin, "origin")
     yield Route("GET", "status/api/v2/{document}", status.answer, "status")
-    yield from _page_routes(sinks)
+    yield from _page_routes(sinks, slack, statuspage, issues)
     yield from admin.routes()
 
 
@@ -127,19 +133,25 @@ def _account_routes(account: AccountRoutes) -> Iterator[Route]:
     yield Route("GET", ACCOUNT, account.one_account, "api", "account.read")
 
 
-def _page_routes(sinks: Sinks) -> Iterator[Route]:
+def _page_routes(sinks: Sinks, slack: SlackApi, statuspage: Statuspage, issues: Issues) -> Iterator[Route]:
     def route(method: str, path: str, handler: Handler, *faults: str) -> Route:
         return Route(method, f"pages/{path}", handler, "page", faults=frozenset(faults))
 
-    issues = "github/repos/{owner}/{repository}/issues"
-    incidents = "statuspage/v1/pages/{page}/incidents"
+    repository = "github/repos/{owner}/{repository}"
+    page = "statuspage/v1/pages/{page}"
     yield route("POST", "pagerduty/v2/enqueue", sinks.pagerduty, "pagerduty")
+    yield route("POST", "pagerduty/v2/change/enqueue", sinks.change, "pagerduty")
+    yield route("POST", "slackapi/api/{method}", slack.answer, "slack")
     yield route("POST", "slack/{rest*}", sinks.slack, "slack")
     yield route("POST|PUT", "webhook/{rest*}", sinks.webhook)
-    yield route("POST", incidents, sinks.create_incident)
-    yield route("PATCH|PUT", f"{incidents}/{{incident}}", sinks.update_incident)
-    yield route("POST", issues, sinks.create_issue)
-    yield route("PATCH", f"{issues}/{{number}}", sinks.update_issue)
-    yield route("POST", f"{issues}/{{number}}/comments", sinks.update_issue)
+    yield route("GET", page, statuspage.page, "statuspage")
+    yield route("GET", f"{page}/incidents/unresolved", statuspage.unresolved, "statuspage")
+    yield route("POST", f"{page}/incidents", statuspage.create, "statuspage")
+    yield route("PATCH|PUT", f"{page}/incidents/{{incident}}", statuspage.update, "statuspage")
+    yield route("GET", repository, issues.repository, "github")
+    yield route("GET", f"{repository}/issues", issues.listed, "github")
+    yield route("POST", f"{repository}/issues", issues.create, "github")
+    yield route("PATCH", f"{repository}/issues/{{number}}", issues.update, "github")
+    yield route("POST", f"{repository}/issues/{{number}}/comments", issues.comment, "github")
     yield route("POST", "github/repos/{owner}/{repository}/actions/workflows/{workflow}/dispatches", sinks.dispatch)
     yield Route("GET", "pages", sinks.listed, "admin")

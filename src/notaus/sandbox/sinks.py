@@ -1,4 +1,4 @@
-"""Where pages end up: PagerDuty, Slack, any webhook, Statuspage and GitHub issues, as far as a sender can tell."""
+"""Where pages end up: PagerDuty, Slack's webhooks, any webhook, GitHub's workflows, as far as a sender can tell."""
 
 from __future__ import annotations
 
@@ -27,25 +27,37 @@ class Page(NamedTuple):
 
 @dataclass(slots=True)
 class Sinks:
-    """Everything received, in order, and what PagerDuty, Statuspage and GitHub would remember of it."""
+    """Everything received, in order, and what PagerDuty would remember of it."""
 
     pages: list[Page] = field(default_factory=list)
     alerts: dict[tuple[str, str], str] = field(default_factory=dict)
-    incidents: dict[str, dict[str, Any]] = field(default_factory=dict)
-    issues: list[dict[str, Any]] = field(default_factory=list)
+    changes: list[dict[str, Any]] = field(default_factory=list)
 
     def pagerduty(self, call: Call) -> Answer:
         """Events API v2: ``POST /v2/enqueue``."""
-        event, wrong = _body(call), []
+        event, wrong = body_of(call), []
         if len(call.body) > EVENT_BYTES:
             wrong.append(f"event is larger than {EVENT_BYTES} bytes")
         wrong += _wrong_with_event(event)
-        self._received(call, "pagerduty", event, not wrong)
+        self.received(call, "pagerduty", event, not wrong)
         if wrong:
             return json_answer({"status": "invalid event", "message": "Event object is invalid", "errors": wrong}, 400)
         key = event.get("dedup_key") or f"sandbox-{len(self.pages)}"
         self._alert(event["routing_key"], key, event["event_action"])
         return json_answer({"status": "success", "message": "Event processed", "dedup_key": key}, 202)
+
+    def change(self, call: Call) -> Answer:
+        """Events API v2: ``POST /v2/change/enqueue``, which opens no alert."""
+        event = body_of(call)
+        payload = event.get("payload") if isinstance(event, dict) else None
+        wrong = _wrong_with_key(event) if isinstance(event, dict) else ["the body is not a JSON object"]
+        if not isinstance(payload, dict) or not payload.get("summary"):
+            wrong.append("'payload.summary' is missing or blank")
+        self.received(call, "pagerduty", event, not wrong)
+        if wrong:
+            return json_answer({"status": "invalid event", "message": "Event object is invalid", "errors": wrong}, 400)
+        self.changes.append(event)
+        return json_answer({"status": "success", "message": "Change event processed"}, 202)
 
     def _alert(self, routing_key: str, dedup_key: str, action: str) -> None:
         """Acknowledging or resolving what is not open is taken and ignored; a trigger opens anew what was resolved."""
@@ -57,79 +69,32 @@ class Sinks:
 
     def slack(self, call: Call) -> Answer:
         """An incoming webhook: ``POST /pages/slack/<name>``."""
-        message = _body(call)
-        wrong = _wrong_with_slack(message)
-        self._received(call, f"slack:{call.params.get('rest', '')}", message, wrong is None)
+        message = body_of(call)
+        wrong = wrong_with_slack(message)
+        self.received(call, f"slack:{call.params.get('rest', '')}", message, wrong is None)
         return text_answer("ok") if wrong is None else text_answer(wrong, 400)
 
     def webhook(self, call: Call) -> Answer:
         """Any webhook takes anything."""
-        self._received(call, f"webhook:{call.params.get('rest', '')}", _body(call), True)
+        self.received(call, f"webhook:{call.params.get('rest', '')}", body_of(call), True)
         return json_answer({"ok": True})
-
-    def create_incident(self, call: Call) -> Answer:
-        """Statuspage: ``POST /v1/pages/{page}/incidents``."""
-        body = _body(call)
-        incident = body.get("incident") if isinstance(body, dict) else None
-        accepted = isinstance(incident, dict) and bool(incident.get("name"))
-        self._received(call, "statuspage", body, accepted)
-        if not accepted or not isinstance(incident, dict):
-            return json_answer({"error": ["incident: name can't be blank"]}, 422)
-        id = f"incident{len(self.incidents) + 1}"
-        self.incidents[id] = {"id": id, "status": "investigating", **incident}
-        return json_answer(self.incidents[id], 201)
-
-    def update_incident(self, call: Call) -> Answer:
-        """Statuspage: ``PATCH /v1/pages/{page}/incidents/{incident}``."""
-        body, known = _body(call), self.incidents.get(call.params["incident"])
-        incident = body.get("incident") if isinstance(body, dict) else None
-        accepted = known is not None and isinstance(incident, dict)
-        self._received(call, "statuspage", body, accepted)
-        if known is None or not isinstance(incident, dict):
-            return json_answer({"error": "not found"}, 404)
-        known.update(incident)
-        return json_answer(known)
-
-    def create_issue(self, call: Call) -> Answer:
-        """GitHub: ``POST /repos/{owner}/{repository}/issues``."""
-        body = _body(call)
-        accepted = isinstance(body, dict) and bool(body.get("title"))
-        self._received(call, "github", body, accepted)
-        if not accepted:
-            return json_answer({"message": "Validation Failed", "errors": [{"field": "title", "code": "missing"}]}, 422)
-        number = len(self.issues) + 1
-        address = f"https://github.com/{call.params['owner']}/{call.params['repository']}/issues/{number}"
-        self.issues.append({"id": number, "number": number, "state": "open", "html_url": address, **body})
-        return json_answer(self.issues[-1], 201)
-
-    def update_issue(self, call: Call) -> Answer:
-        """GitHub: ``PATCH …/issues/{number}`` or ``POST …/issues/{number}/comments``."""
-        body, number = _body(call), call.params["number"]
-        known = self.issues[int(number) - 1] if number.isdigit() and 0 < int(number) <= len(self.issues) else None
-        self._received(call, "github", body, known is not None)
-        if known is None:
-            return json_answer({"message": "Not Found"}, 404)
-        if call.method == "PATCH" and isinstance(body, dict):
-            known.update(body)
-            return json_answer(known)
-        return json_answer({"id": len(self.pages), "body": body}, 201)
 
     def dispatch(self, call: Call) -> Answer:
         """GitHub: ``POST …/actions/workflows/{workflow}/dispatches``."""
-        body = _body(call)
+        body = body_of(call)
         accepted = isinstance(body, dict) and bool(body.get("ref"))
-        self._received(call, "github", body, accepted)
+        self.received(call, "github", body, accepted)
         return Answer(204) if accepted else json_answer({"message": "Invalid request: ref is missing"}, 422)
 
     def listed(self, call: Call) -> Answer:
         """``GET /pages``: everything received."""
         return json_answer([page._asdict() for page in self.pages])
 
-    def _received(self, call: Call, channel: str, payload: Any, accepted: bool) -> None:
+    def received(self, call: Call, channel: str, payload: Any, accepted: bool) -> None:
         self.pages.append(Page(call.at, channel, payload, accepted))
 
 
-def _body(call: Call) -> Any:
+def body_of(call: Call) -> Any:
     try:
         return json.loads(call.body)
     except ValueError:
@@ -139,9 +104,7 @@ def _body(call: Call) -> Any:
 def _wrong_with_event(event: Any) -> list[str]:
     if not isinstance(event, dict):
         return ["the body is not a JSON object"]
-    wrong = []
-    if not isinstance(event.get("routing_key"), str) or len(event["routing_key"]) != 32:
-        wrong.append("'routing_key' must be 32 characters")
+    wrong = _wrong_with_key(event)
     action, key = event.get("event_action"), event.get("dedup_key")
     if action not in ("trigger", "acknowledge", "resolve"):
         wrong.append("'event_action' must be one of trigger, acknowledge, resolve")
@@ -150,6 +113,11 @@ def _wrong_with_event(event: Any) -> list[str]:
     if key is not None and (not isinstance(key, str) or len(key) > 255):
         wrong.append("'dedup_key' must be text of at most 255 characters")
     return wrong + (_wrong_with_payload(event.get("payload")) if action == "trigger" else [])
+
+
+def _wrong_with_key(event: dict[str, Any]) -> list[str]:
+    key = event.get("routing_key")
+    return [] if isinstance(key, str) and len(key) == 32 else ["'routing_key' must be 32 characters"]
 
 
 def _wrong_with_payload(payload: Any) -> list[str]:
@@ -163,7 +131,7 @@ def _wrong_with_payload(payload: Any) -> list[str]:
     return wrong
 
 
-def _wrong_with_slack(message: Any) -> str | None:
+def wrong_with_slack(message: Any) -> str | None:
     """The text Slack answers a bad message with, or None."""
     if not isinstance(message, dict):
         return "invalid_payload"

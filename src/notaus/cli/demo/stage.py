@@ -34,6 +34,7 @@ DAY = 86_400.0
 START_SECONDS = 40.0
 END_SECONDS = 10.0
 PAGERDUTY = ("pix-oncall", "platform", "engineering-lead")
+STATUS = "/status/api/v2/summary.json"
 SLACK = ("#incidents", "#bookstrack-alerts", "#engineering")
 FOREIGN = ("NOTAUS_", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY")
 """Variables of the surroundings that must not reach the demo's processes."""
@@ -141,6 +142,10 @@ def environment(sandbox: Mapping[str, Any], clock: Clock, directory: Path) -> di
             name: {"routing_key": name.ljust(32, "0"), "url": f"{pages}/pagerduty/v2/enqueue"} for name in PAGERDUTY
         },
         "slack": {name: {"webhook_url": f"{pages}/slack/{name.strip('#')}"} for name in SLACK},
+        "statuspage": {
+            "api": {"token": "statuspage-key", "page": "demo", "subject": "API", "url": f"{pages}/statuspage"}
+        },
+        "github": {"bookstrack/api": {"token": "github-token", "labels": ["incident"], "url": f"{pages}/github"}},
     }
     return {
         "CLOUDFLARE_API_TOKEN": sandbox["token"],
@@ -149,6 +154,7 @@ def environment(sandbox: Mapping[str, Any], clock: Clock, directory: Path) -> di
         "PIX_DATABASE_URL": f"sqlite:///{directory / DATABASE}",
         "BOOKSTRACK_ZONE": ZONE,
         "NOTAUS_CLOUDFLARE__API_URL": sandbox["api"],
+        "NOTAUS_CLOUDFLARE__STATUS_URL": sandbox["admin"].removesuffix("/admin") + STATUS,
         "NOTAUS_ORIGINS": json.dumps({"api.pix.immo": workers["pix-immo"], "api.oooefam.net": workers["bookstrack"]}),
         "NOTAUS_CHANNELS": json.dumps(channels),
         "NOTAUS_CLOCK": json.dumps({"speed": clock.speed, "anchor": [clock.anchor, clock.virtual]}),
