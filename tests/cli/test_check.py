@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import httpx
@@ -47,3 +48,21 @@ def test_no_network_is_told_without_a_crash(variables: Env) -> None:
     assert found.code == 1
     assert answers(found)["bookstrack: rollback target"] == "no"
     assert "Traceback" not in found.err
+
+
+def test_a_channel_that_does_not_take_the_test_message_says_what_it_needs(variables: Env, sandbox: Any) -> None:
+    """The first page would be the one that shows that the token was wrong."""
+    channels = json.loads(variables["NOTAUS_CHANNELS"])
+    pages = sandbox["pages"]
+    channels["slack"]["#incidents"] = {"token": "no-bot-token", "channel": "#incidents", "url": f"{pages}/slackapi/api"}
+    channels["statuspage"]["api"]["token"] = "wrong"
+    found = call("check", "--json", "--page", env={**variables, "NOTAUS_CHANNELS": json.dumps(channels)})
+    told = {f["what"]: (f["ready"], f["why"]) for f in found.json["findings"]}
+    assert found.code == 1
+    assert told["channel slack: #incidents"][0] == told["channel statuspage: api"][0] == "no"
+    assert "invalid_auth; it needs" in told["channel slack: #incidents"][1]
+    assert "scope chat:write" in told["channel slack: #incidents"][1]
+    assert told["channel github: bookstrack/api"] == (
+        "yes",
+        "the issues of bookstrack/api can be read; whether one can be opened only an incident shows",
+    )

@@ -8,10 +8,11 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import re
 import shutil
 import subprocess
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,10 @@ import pytest
 from notaus.cloudflare.client import Client
 from notaus.cloudflare.deployments import Deployments
 from notaus.cloudflare.kv import Kv
+from notaus.config import load
+from notaus.core.incident import Phase
+from notaus.core.page import Kind, Message
+from tests.builders import a_rollback_service, a_service, a_situation
 
 from .conftest import Address
 from .judges import PROJECT, WRANGLER, bare_environment, needs_wrangler, node
@@ -228,3 +233,60 @@ async def test_its_tail_shows_the_requests_that_fail(sandbox: Address, wrangler:
         await tailing.wait()
     assert '"scriptName": "pix-immo-api"' in told
     assert "secret" not in told
+
+
+# The commands on the pages
+
+
+def by_hand(command: str, wrangler: Wrangler) -> subprocess.CompletedProcess[str]:
+    """The command of a page as a person pastes it into a shell, where `npx` finds this wrangler."""
+    tools = wrangler.home / "bin"
+    tools.mkdir(exist_ok=True)
+    npx = tools / "npx"
+    npx.write_text(f'#!/bin/sh\nshift\nexec "{node()}" "{WRANGLER}" "$@"\n')
+    npx.chmod(0o755)
+    environment = wrangler.environment() | {"PATH": f"{tools}:/usr/bin:/bin"}
+    return subprocess.run(
+        ["/bin/sh", "-c", command], capture_output=True, text=True, env=environment, cwd=wrangler.home,
+        timeout=SECONDS, stdin=subprocess.DEVNULL, check=False,
+    )  # fmt: skip
+
+
+def pages_of(service: str, **changes: Any) -> list[Message]:
+    """What people were told of an incident of one of the repository's services, its lever pointed at the sandbox."""
+    deploys = service == "bookstrack"
+    found = load(PROJECT / "config", {}, lenient=True).service(service)
+    ladder = replace(found.ladder, lever=replace(found.ladder.lever, **changes))
+    made = (a_rollback_service if deploys else a_service)(ladder=ladder)
+    situation = a_situation(made, live="v2" if deploys else None)
+    situation.until(Phase.VALIDATING, {"edge.error_rate": 0.12} if deploys else {"native.error_rate": 0.05})
+    return [message for message in situation.said if message.kind is Kind.PAGE]
+
+
+async def test_it_takes_the_command_by_hand_of_every_page_about_a_key(
+    wrangler: Wrangler, client: Client, sandbox: Address
+) -> None:
+    """At 3 a.m., with notaus out of reach, the command on the page would be refused, or write something else."""
+    (page,) = pages_of("pix-immo", namespace=sandbox.namespace)
+    done = await asyncio.to_thread(by_hand, page.facts["by hand"], wrangler)
+    assert done.returncode == 0, done.stdout + done.stderr
+    written = json.loads(await Kv(client).get(sandbox.account, sandbox.namespace, "config") or b"")
+    now = written.pop("last_updated")
+    assert written == {"canary_percent": 0, "canary_tag": "B2a", "emergency_proxy": True}
+    assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ", now)
+    undone = await asyncio.to_thread(by_hand, page.facts["undo"], wrangler)
+    assert undone.returncode == 0, undone.stdout + undone.stderr
+    back = json.loads(await Kv(client).get(sandbox.account, sandbox.namespace, "config") or b"")
+    assert (back["canary_percent"], back["emergency_proxy"]) == (10, False)
+
+
+async def test_it_takes_the_command_by_hand_of_every_page_about_a_rollback(
+    wrangler: Wrangler, client: Client, sandbox: Address, versions: dict[str, str]
+) -> None:
+    """The runbook's `wrangler rollback` without a version brings back whatever came before; ours names it."""
+    (page,) = pages_of("bookstrack")
+    command = page.facts["by hand"].replace("id-of-v1", versions["v1.8.0"])
+    done = await asyncio.to_thread(by_hand, command, wrangler)
+    assert done.returncode == 0, done.stdout + done.stderr
+    live = (await Deployments(client).newest(sandbox.account, SCRIPT))[0]
+    assert (dict(live.versions), live.message) == ({versions["v1.8.0"]: 100}, "by hand")

@@ -218,3 +218,13 @@ def test_an_answer_is_told_in_place_of_the_question() -> None:
     assert told.request is None
     assert "approve" not in told.facts
     assert told.facts["approval"] == "approved by alice: rolling back to v1"
+
+
+def test_a_delivery_that_was_settled_before_changes_nothing() -> None:
+    """After a crash the same message is delivered twice, and its end comes twice."""
+    situation = a_situation(delivering=False)
+    situation.until(Phase.VALIDATING, MILD)
+    sent = a_receipt(situation)
+    before = situation.state
+    situation.take(Sent(situation.at, sent.id, receipt="another"))
+    assert situation.state == before

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from typing import Any
 
 from notaus.core.effect import LeverResult, Outcome, PullLever, RunChecks, Send, WriteKv
@@ -315,3 +316,43 @@ async def test_a_lease_lost_in_the_middle_of_a_pull_leaves_its_end_to_the_next_o
     await asyncio.sleep(60)
     assert hands.of(LeverEnded) == []
     assert hands.executor.tasks == {}
+
+
+async def test_what_a_channel_answered_is_given_back_with_the_next_message_of_the_thread() -> None:
+    """Every message would begin a thread of its own, also where it waited behind the first."""
+    hands = Hands(
+        answers=lambda contact, message: f"{message.thread}/{message.sequence}" if message.sequence < 3 else None
+    )
+    hands.start(a_send(1), a_send(2, sequence=2), a_send(3, sequence=3))
+    await turns()
+    hands.start(a_send(4, thread="other"))
+    await turns()
+    hands.start(a_send(5, sequence=4))
+    await turns()
+    assert hands.outside.receipts == [None, "t/1", "t/2", None, "t/2"]
+    assert [e.receipt for e in hands.of(Sent)] == ["t/1", "t/2", "t/2", "other/1", "t/2"]
+
+
+@on_virtual_time
+async def test_after_a_restart_a_message_has_the_receipt_that_was_written_down() -> None:
+    """The update of an incident would open a second one at Statuspage, or a second thread."""
+    hands = Hands()
+    hands.start(replace(a_send(1, sequence=2), receipt="kept"))
+    await turns()
+    assert hands.outside.receipts == ["kept"]
+
+
+@on_virtual_time
+async def test_the_end_of_a_thread_and_the_loss_of_an_account_forget_what_was_answered() -> None:
+    """Memory would grow with every incident; and another replica may have gone on with the thread meanwhile."""
+    hands = Hands(answers=lambda contact, message: "r")
+    hands.start(a_send(1, thread="notaus/pix/1"), a_send(2, thread="notaus/books/1"))
+    await turns()
+    hands.executor.abandon(["pix"])
+    end = a_send(3, sequence=2, thread="notaus/books/1")
+    hands.start(replace(end, message=replace(end.message, status=Status.RESOLVED)))
+    hands.start(a_send(4, sequence=2, thread="notaus/pix/1"))
+    await turns()
+    hands.start(a_send(5, sequence=3, thread="notaus/books/1"))
+    await turns()
+    assert hands.outside.receipts == [None, None, "r", None, None]

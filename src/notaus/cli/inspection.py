@@ -20,15 +20,14 @@ from notaus.config.sources import Entry
 from notaus.core import deployment
 from notaus.core.deployment import Registry
 from notaus.core.ladder import DeploymentLever, KvLever
-from notaus.core.page import Kind, Message, Status
 from notaus.core.paging import spell
-from notaus.core.rule import Severity
 from notaus.core.sample import Readings
 from notaus.core.service import Contact, Service
 from notaus.core.world import DeploymentsView, KvView
 from notaus.daemon import cohorts
 from notaus.errors import NotausError
 from notaus.metrics import Metrics
+from notaus.notify import NEEDS
 
 PATIENCE = 15.0
 """Seconds for each thing that is tried."""
@@ -181,13 +180,12 @@ class Inspection:
                 yield Finding(f"channel {contact}", "yes", "configured; --page sends a test message")
 
     async def _page(self, contact: Contact) -> Finding:
-        what, now = f"channel {contact}", int(self.clock.now())
+        what = f"channel {contact}"
         try:
-            for sequence, status in ((1, Status.OPEN), (2, Status.RESOLVED)):
-                await self.outside.channels.send(contact, _test_message(now, sequence, status))
+            said = await self.outside.channels.try_out(contact, int(self.clock.now()))
         except NotausError as error:
-            return Finding(what, "no", str(error))
-        return Finding(what, "yes", "took a test message, and its end")
+            return Finding(what, "no", f"{error}; it needs {NEEDS[contact.channel]}")
+        return Finding(what, "yes", said)
 
 
 async def _patiently(probe: Awaitable[tokens.Probe]) -> tokens.Probe:
@@ -196,21 +194,6 @@ async def _patiently(probe: Awaitable[tokens.Probe]) -> tokens.Probe:
             return await probe
     except TimeoutError:
         return tokens.Probe("a permission", f"no answer within {PATIENCE:g} s")
-
-
-def _test_message(now: int, sequence: int, status: Status) -> Message:
-    return Message(
-        Kind.NOTICE,
-        f"notaus/check/{now}",
-        sequence,
-        now,
-        "notaus",
-        Severity.WARNING,
-        status,
-        sequence == 1,
-        "notaus: a test message",
-        ("Sent by `notaus check --page`. Nothing is wrong, and nothing has to be done.",),
-    )
 
 
 def _everyone(services: Iterable[Service]) -> list[Contact]:

@@ -10,7 +10,8 @@ from urllib.parse import quote
 import httpx
 
 from notaus import log
-from notaus.core.page import Kind, Message
+from notaus.core.page import Kind, Message, Status
+from notaus.core.rule import Severity
 from notaus.core.service import Contact
 from notaus.errors import Undelivered
 from notaus.notify import apprise, github, pagerduty, slack, slack_app, statuspage, webhook
@@ -78,6 +79,18 @@ class Channels:
                 assert_never(entry)
         return None
 
+    async def try_out(self, contact: Contact, now: int) -> str:
+        """Send a test message and its end, and say so; what others read (RECORDS) is only looked at. Raises Undelivered."""
+        match self.entry(contact):
+            case Statuspage() as entry:
+                return await statuspage.look(self._http, entry, str(contact))
+            case GitHub() as entry:
+                return await github.look(self._http, entry, str(contact))
+            case _:
+                receipt = await self.send(contact, _test_message(now, 1, Status.OPEN))
+                await self.send(contact, _test_message(now, 2, Status.RESOLVED), receipt)
+                return "took a test message, and its end"
+
     def entry(self, contact: Contact) -> ChannelEntry | None:
         return self._entries.get(contact.channel, {}).get(contact.name)
 
@@ -91,6 +104,32 @@ class Channels:
         if self._public_url is None:
             return None
         return self._public_url + ("/" if message.incident is None else f"/incidents/{quote(message.incident)}")
+
+
+NEEDS: Mapping[str, str] = {
+    "pagerduty": "the integration key of a service's Events API v2 integration, 32 characters",
+    "slack": "the address of an incoming webhook; or a bot token with the scope chat:write, the bot a member of the channel",
+    "webhook": "an address that answers a POST of JSON with 2xx",
+    "statuspage": "an API key of the organisation, and the id of one of its pages",
+    "github": "a fine-grained token with `Issues: read and write` on the repository",
+    "apprise": "`notaus[apprise]` installed, and a URL as Apprise's documentation gives it for the service",
+}
+"""What each kind of channel needs, for whoever sets it up."""
+
+
+def _test_message(now: int, sequence: int, status: Status) -> Message:
+    return Message(
+        Kind.NOTICE,
+        f"notaus/check/{now}",
+        sequence,
+        now,
+        "notaus",
+        Severity.WARNING,
+        status,
+        sequence == 1,
+        "notaus: a test message",
+        ("Sent by `notaus check --page`. Nothing is wrong, and nothing has to be done.",),
+    )
 
 
 def scrubbed(message: Message) -> Message:

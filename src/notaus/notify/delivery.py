@@ -49,8 +49,8 @@ class Api:
             self._http, method, self._base + path, self._to, content, self._headers, answer_bytes=ANSWER_BYTES
         )
         try:
-            return json.loads(said)
-        except (ValueError, RecursionError):
+            return bodies.as_json(said)
+        except ValueError:
             raise self.unexpected() from None
 
     def unexpected(self) -> Undelivered:

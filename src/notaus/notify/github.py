@@ -64,11 +64,21 @@ async def send(
     acted = message.kind is Kind.PAGE and message.public.remedy is not Remedy.NONE
     if not acted or (receipt is not None and message.status is not Status.RESOLVED):
         return receipt
-    api = Api(http, f"{entry.url.rstrip('/')}/repos/{entry.repository}/issues", to, headers(entry))
+    api = _api(http, entry, to)
     number = receipt or await _found(api, message.thread) or await _opened(api, entry, message, link)
     if message.status is Status.RESOLVED:
         await api.ask("POST", f"/{number}/comments", {"body": comment(message, link)})
     return number
+
+
+async def look(http: httpx.AsyncClient, entry: GitHub, to: str) -> str:
+    """What can be said without opening an issue. Raises Undelivered."""
+    await _found(_api(http, entry, to), "nothing")
+    return f"the issues of {entry.repository} can be read; whether one can be opened only an incident shows"
+
+
+def _api(http: httpx.AsyncClient, entry: GitHub, to: str) -> Api:
+    return Api(http, f"{entry.url.rstrip('/')}/repos/{entry.repository}/issues", to, headers(entry))
 
 
 def headers(entry: GitHub) -> dict[str, str]:

@@ -75,7 +75,7 @@ async def send(
     """
     if message.kind is Kind.NOTICE:
         return None
-    api = Api(http, f"{entry.url.rstrip('/')}/v1/pages/{entry.page}", to, {"authorization": f"OAuth {entry.token}"})
+    api = _api(http, entry, to)
     shown = Shown.of(receipt) or await _found(api, message.thread)
     stage = message.public.stage
     if shown is None or (shown.stage is Stage.RESOLVED and stage is not Stage.RESOLVED):
@@ -86,6 +86,19 @@ async def send(
         body = {"incident": update(entry, message, stage)}
         await api.ask("PATCH", f"/incidents/{shown.id}", body)
     return Shown(shown.id, stage).receipt
+
+
+async def look(http: httpx.AsyncClient, entry: Statuspage, to: str) -> str:
+    """What can be said without telling the public anything. Raises Undelivered."""
+    api = _api(http, entry, to)
+    page = await api.ask("GET", "")
+    open_ = len(await _listed(api, "/incidents/unresolved"))
+    name = page.get("name") if isinstance(page, dict) else None
+    return f"the page {name or entry.page} can be read, {open_} incidents are open; nothing was published"
+
+
+def _api(http: httpx.AsyncClient, entry: Statuspage, to: str) -> Api:
+    return Api(http, f"{entry.url.rstrip('/')}/v1/pages/{entry.page}", to, {"authorization": f"OAuth {entry.token}"})
 
 
 async def _found(api: Api, thread: str) -> Shown | None:
