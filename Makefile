@@ -94,7 +94,7 @@ mutants: venv  ## small wrong edits, each of which its test must notice: ONLY=le
 
 lock:  ## resolve the dependencies anew (needs uv)
 	$(COMPILE) pyproject.toml --upgrade --output-file requirements.lock
-	$(COMPILE) pyproject.toml --upgrade --group dev --extra postgresql --constraint requirements.lock \
+	$(COMPILE) pyproject.toml --upgrade --group dev --extra apprise --extra postgresql --constraint requirements.lock \
 	  --output-file requirements-dev.lock
 	dev/build-requirements | $(COMPILE) - --upgrade --no-annotate --constraint requirements-dev.lock \
 	  --output-file requirements-build.lock
