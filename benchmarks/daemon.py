@@ -81,6 +81,8 @@ def daemon(
     channels = {
         "pagerduty": {n: {"routing_key": "0" * 32, "url": f"{box['pages']}/pagerduty/v2/enqueue"} for n in names},
         "slack": {n: {"webhook_url": f"{box['pages']}/slack/{n[1:]}"} for n in slack},
+        "statuspage": {"api": {"token": "statuspage-key", "page": "page", "url": f"{box['pages']}/statuspage"}},
+        "github": {"bookstrack/api": {"token": "github-token", "url": f"{box['pages']}/github"}},
     }
     env = {
         **os.environ,

@@ -168,7 +168,11 @@ def configuration(directory: Path, sandbox: Address, url: str, clock: tuple[floa
     settings = {
         "store": str(directory / "notaus.sqlite"),
         "listen": {"address": "127.0.0.1", "port": 0},
-        "cloudflare": {"api_url": sandbox.api, "token": sandbox.token},
+        "cloudflare": {
+            "api_url": sandbox.api,
+            "token": sandbox.token,
+            "status_url": f"{sandbox.base}/status/api/v2/summary.json",
+        },
         "origins": {"api.pix.immo": url},
         "clock": {"speed": speed, "anchor": [real, virtual]},
         "channels": {

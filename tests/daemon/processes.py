@@ -112,6 +112,7 @@ class Town:
             "PIX_KV_NAMESPACE": at["kv_namespace"],
             "PIX_DATABASE_URL": f"sqlite:///{self.directory / DATABASE}",
             "NOTAUS_CLOUDFLARE__API_URL": at["api"],
+            "NOTAUS_CLOUDFLARE__STATUS_URL": at["admin"].removesuffix("admin") + "status/api/v2/summary.json",
             "NOTAUS_ORIGINS": json.dumps({"api.pix.immo": at["workers"]["pix-immo"]}),
             "NOTAUS_CHANNELS": json.dumps(channels),
             "NOTAUS_CLOCK": json.dumps({"speed": self.speed, "anchor": [self.anchor, self.anchor]}),

@@ -33,7 +33,15 @@ def environ(box: Sandbox) -> dict[str, str]:
         "PIX_KV_NAMESPACE": box.kv_namespace,
         "BOOKSTRACK_ZONE": box.zone,
         "PIX_DATABASE_URL": "postgresql://nowhere.invalid/",
-        "NOTAUS_CHANNELS": json.dumps({"pagerduty": pagers, "slack": chats}),
+        "NOTAUS_CHANNELS": json.dumps({"pagerduty": pagers, "slack": chats, **records(sinks)}),
+    }
+
+
+def records(sinks: str) -> dict[str, object]:
+    """What others read of an incident."""
+    return {
+        "statuspage": {"api": {"token": "statuspage-key", "page": "page", "url": f"{sinks}/statuspage"}},
+        "github": {"bookstrack/api": {"token": "github-token", "url": f"{sinks}/github"}},
     }
 
 

@@ -75,6 +75,10 @@ def settings(box: Any) -> dict[str, str]:
         pager["routing_key"] = PLANTED["routing_key"]
     for chat in channels["slack"].values():
         chat["webhook_url"] = slack
+    for record in (*channels["statuspage"].values(), *channels["github"].values()):
+        record["token"] = PLANTED["token"]
+    channels["slack"]["a bot"] = {"token": PLANTED["token"]}
+    channels["apprise"] = {"any": {"url": f"json://hooks.invalid/{PATHS['url']}"}}
     channels["webhook"] = {"hook": {"url": hook, "secret": PLANTED["secret"]}}
     return environ(box) | {
         "CLOUDFLARE_API_TOKEN": PLANTED["token"],
