@@ -24,7 +24,7 @@ from notaus.core.verification import (
     WebSocketCheck,
 )
 
-from .texts import BOOKS, CONFIG, ENVIRON, PIX, loaded
+from .texts import BOOKS, CONFIG, ENVIRON, PIX, loaded, problems
 
 CRITICAL, WARNING = Severity.CRITICAL, Severity.WARNING
 
@@ -239,3 +239,25 @@ def test_every_file_is_kept_as_it_stands(directory: Path) -> None:
     texts = load(directory, ENVIRON).texts
     assert texts[str(directory / "services/pix-immo.yaml")] == PIX
     assert "s3cr3t" not in "".join(texts.values())
+
+
+@pytest.mark.parametrize("group", ["warning", "escalate", "approvers"])
+def test_nobody_is_woken_through_a_status_page(group: str) -> None:
+    """Customers would read of what they cannot notice, and nobody be reached."""
+    line = "approvers: [pagerduty: engineering-lead]" if group == "approvers" else f"  {group}: "
+    text = BOOKS.replace(
+        line, "approvers: [statuspage: api]" if group == "approvers" else f"{line}[statuspage: api] # "
+    )
+    (found,) = problems(text)
+    assert found.wrong == "nobody is reached through `statuspage`"
+    assert "page: critical:" in found.right
+
+
+def test_pages_know_where_the_runbook_sends_people() -> None:
+    """The dashboard and the status page would have to be searched for."""
+    books = load(CONFIG, ENVIRON).service("bookstrack")
+    assert books.title == "BooksTrack API"
+    assert books.links == {
+        "status page": "https://status.oooefam.net",
+        "dashboard": "https://dash.cloudflare.com/account-1/workers/services/view/api-worker/production",
+    }

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from notaus.config import InvalidConfiguration, Settings, load, load_settings
-from notaus.config.daemon_keys import LogFormat, LogLevel
+from notaus.config.daemon_keys import ComponentStatus, LogFormat, LogLevel
 from notaus.config.settings import Budgets, ClockSpeed, Listen, Log
 from notaus.core.service import Mode
 
@@ -201,3 +201,53 @@ def test_a_token_must_be_there(directory: Path) -> None:
     (found,) = directory_problems(directory)
     assert (found.field, found.wrong) == ("cloudflare.token", "`token` is missing")
     assert "NOTAUS_CLOUDFLARE__TOKEN" in found.right
+
+
+def channels_of(directory: Path, **channels: object) -> Settings:
+    """The settings with the channels of `config/`, and these."""
+    usual = {
+        "pagerduty": {name: {"routing_key": "k"} for name in ("pix-oncall", "platform", "engineering-lead")},
+        "slack": {name: {"webhook_url": "http://h/x"} for name in ("#incidents", "#bookstrack-alerts", "#engineering")},
+        "statuspage": {"api": {"token": "t", "page": "p"}},
+        "github": {"bookstrack/api": {"token": "t"}},
+    }
+    return settings_of(directory, NOTAUS_CHANNELS=json.dumps(usual | channels))
+
+
+def test_channels_are_read_with_their_defaults(directory: Path) -> None:
+    """A page would go to another address, or say something else of a component."""
+    bots = {name: {"token": "xoxb"} for name in ("#bookstrack-alerts", "#engineering")}
+    found = channels_of(
+        directory,
+        slack=bots | {"#incidents": {"token": "xoxb", "channel": "C1"}},
+        apprise={"chat": {"url": "json://h/x"}},
+    ).channels
+    bot = found.slack["#incidents"]
+    assert (bot.webhook_url, bot.channel, bot.url) == (None, "C1", "https://slack.com/api")
+    assert found.slack["#engineering"].channel == "#engineering"
+    page, issues = found.statuspage["api"], found.github["bookstrack/api"]
+    assert (page.url, page.component_status, page.components) == (
+        "https://api.statuspage.io",
+        ComponentStatus.DEGRADED,
+        (),
+    )
+    assert (issues.url, issues.repository) == ("https://api.github.com", "bookstrack/api")
+    assert found.apprise["chat"].url.get_secret_value() == "json://h/x"
+
+
+@pytest.mark.parametrize(
+    ("channels", "wrong"),
+    [
+        ({"slack": {"x": {}}}, "slack channel `x`: neither `webhook_url` nor `token` is given"),
+        ({"slack": {"x": {"token": "t", "webhook_url": "http://h"}}}, "slack channel `x`: both are given"),
+        ({"github": {"issues": {"token": "t"}}}, "`issues` is no repository"),
+        ({"github": {"a/b": {"token": "t", "repository": "b"}}}, "is not a repository"),
+        ({"statuspage": {"api": {"token": "t"}}}, "`page` is missing"),
+        ({"apprise": {"x": {"url": "nowhere"}}}, "is not an Apprise URL"),
+    ],
+)
+def test_a_channel_that_cannot_work_is_told_at_load(directory: Path, channels: dict[str, object], wrong: str) -> None:
+    """It would be told by the first page, which is lost."""
+    with pytest.raises(InvalidConfiguration) as found:
+        channels_of(directory, **channels)
+    assert wrong in str(found.value)
