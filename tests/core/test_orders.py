@@ -765,8 +765,11 @@ def test_the_page_of_a_request_says_so_too_and_an_id_names_a_version_as_well() -
     view = situation.state.view
     assert view is not None
     assert view.live is not None
-    order(situation, Deployed(situation.at, "kim", version=view.live.versions[0][0][:6] + "x", tag="v2"))
-    order(situation, Deployed(situation.at, "ann", version=view.live.versions[0][0]))
+    id = view.live.versions[0][0]
+    order(situation, Deployed(situation.at, "bob", version=id))
+    order(situation, Deployed(situation.at, "ann", version=id))
+    order(situation, Deployed(situation.at, "kim", version=f"{id}x", tag="v2"))
+    order(situation, Deployed(situation.at, "eve", version=id[:2]))
     situation.until(Phase.AWAITING_APPROVAL, ERRORS)
     assert "deployed by ann" in situation.incident.facts["release"]
 

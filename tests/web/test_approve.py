@@ -144,11 +144,16 @@ async def test_without_a_key_no_link_is_made_or_read(daemon: FakeDaemon) -> None
     assert LINKS.read(LINKS.token(odd)) == odd
 
 
-async def test_the_page_runs_nothing_loads_nothing_and_shows_texts_as_texts(reader: httpx.AsyncClient) -> None:
+async def test_the_page_runs_nothing_loads_nothing_and_shows_texts_as_texts(
+    reader: httpx.AsyncClient, daemon: FakeDaemon
+) -> None:
     """A rule's name or an alert's text could put a button of its own there; the address, a secret, would be handed on."""
     answer = await reader.get(path())
     assert "&lt;b&gt;7 %&lt;/b&gt;" in answer.text
-    assert "<script" not in answer.text
+    daemon.reply = Reply(False, "not <script>done</script>")
+    said = await reader.post(path())
+    assert "not &lt;script&gt;done&lt;/script&gt;" in said.text
+    assert "<script" not in answer.text + said.text
     policy = answer.headers["content-security-policy"]
     assert policy.startswith("default-src 'none'; style-src 'sha256-")
     assert "form-action 'self'" in policy

@@ -103,6 +103,7 @@ async def test_a_notification_of_cloudflare_is_a_trigger_by_a_hook(
         ("alertmanager", alerts(labels={"alertname": "PixDatabase", "env": "staging"})),
         ("alertmanager", alerts(labels={"alertname": "PixDatabase"})),
         ("alertmanager", {"alerts": []}),
+        ("alertmanager", alerts(labels={"alert_type": NOTICE["alert_type"], "data.status": "Unhealthy"})),
         ("cloudflare", {**NOTICE, "data": {"status": "Healthy"}}),
         ("cloudflare", {**NOTICE, "alert_type": "billing_usage_alert"}),
         ("cloudflare", {"text": "Hello World! This is a test message. If you can see this, all is well."}),
