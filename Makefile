@@ -63,7 +63,8 @@ lint: venv  ## style, types, who may import whom
 
 coverage: venv  ## the core's own tests reach every branch of the core
 	$(BIN)/coverage erase
-	$(BIN)/coverage run -m pytest tests/core
+	$(BIN)/coverage run -m pytest -n 2 tests/core
+	$(BIN)/coverage combine --quiet
 	$(BIN)/coverage report --fail-under=100
 
 scenarios: venv  ## the scenario files, as a user runs them
