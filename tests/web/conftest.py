@@ -14,6 +14,7 @@ from pydantic import SecretStr
 
 from notaus.config import Settings, load_settings
 from notaus.config.settings import Hook
+from notaus.config.settings import Slack as SlackEntry
 from notaus.core.event import Order, Reply
 from notaus.core.rule import Alert, Rule, Severity
 from notaus.core.service import Service
@@ -55,6 +56,8 @@ class FakeDaemon:
             for name in ("alertmanager", "cloudflare", "deploy", "push", "slack")
         }
         self.set = replace(load_settings(Path("nowhere"), {}, lenient=True), hooks=hooks)
+        approvers = SlackEntry(None, SecretStr("xoxb-planted"), "#approvers")
+        self.set = replace(self.set, channels=replace(self.set.channels, slack={"#approvers": approvers}))
         self.services_now = guarded_services()
         self.states: dict[str, State] = {}
 

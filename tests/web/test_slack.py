@@ -7,12 +7,15 @@ import hashlib
 import hmac
 import json
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from typing import Any
 from urllib.parse import urlencode
 
 import httpx
 import pytest
+from pydantic import SecretStr
 
+from notaus.config.settings import Slack as SlackEntry
 from notaus.core.event import Answer, Reply
 from notaus.core.service import Contact
 from notaus.metrics import Metrics
@@ -99,6 +102,28 @@ async def test_slack_is_answered_before_the_order_is(room: Slack, daemon: FakeDa
     for _ in range(20):
         await asyncio.sleep(0)
     assert len(room.told) == 1
+
+
+@pytest.mark.parametrize(
+    ("configured", "pressed", "is_approver"),
+    [
+        ("#approvers", {"id": "C1", "name": "approvers"}, True),
+        ("C1", {"id": "C1", "name": "privategroup"}, True),
+        ("C2", {"id": "C1", "name": "approvers"}, False),
+        (None, {"id": "C1", "name": "approvers"}, False),
+    ],
+)
+async def test_the_channel_is_the_one_that_the_approvers_entry_names(
+    room: Slack, daemon: FakeDaemon, configured: str | None, pressed: Any, is_approver: bool
+) -> None:
+    """A channel that was given an approver's name would approve; and a private one is known by its id alone."""
+    entry = SlackEntry(None, SecretStr("xoxb-planted"), configured) if configured else None
+    channels = replace(daemon.set.channels, slack={"#approvers": entry} if entry else {})
+    daemon.set = replace(daemon.set, channels=channels)
+    await room.press(channel=pressed)
+    ((_, order),) = daemon.orders
+    assert isinstance(order, Answer)
+    assert (order.through == APPROVER) is is_approver
 
 
 @pytest.mark.parametrize("channel", [{"id": "C2", "name": "random"}, {"id": "D1", "name": "directmessage"}, None])

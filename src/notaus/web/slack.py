@@ -116,13 +116,14 @@ class Buttons:
         return (await self._door.order(name, order)).text
 
     def _contact(self, service: Service, channel: Named | None) -> Contact:
-        """The approver that the channel is; else what it is called, which is none of them."""
+        """The approver whose channel it is; else what it is called, with its id, so that no approver is called the same."""
         if channel is None:
             return Contact("slack", "no channel")
         named = {channel.id, f"#{channel.name}"}
+        entries = self._daemon.settings().channels.slack
         approvers = (each for each in service.contacts.approvers if each.channel == "slack")
-        found = next((each for each in approvers if each.name in named), None)
-        return found or Contact("slack", plain(f"#{channel.name or channel.id}"))
+        found = next((each for each in approvers if each.name in entries and entries[each.name].channel in named), None)
+        return found or Contact("slack", plain(f"#{channel.name} ({channel.id})"))
 
     async def _tell(self, address: str, text: str) -> None:
         """Only to whoever pressed the button; the message itself is brought up to date by its channel."""
