@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import re
 from collections.abc import Iterable, Mapping
@@ -16,6 +17,9 @@ Environ = Mapping[str, str]
 PREFIX = "NOTAUS_"
 NOT_SETTINGS = frozenset({"CONFIG", "URL", "API_TOKEN", "API_TOKEN_FILE"})
 """The command line's own: which directory, and which daemon."""
+
+LARGEST_SECRET = 64 * 1024
+"""Bytes; a larger file holds something else."""
 
 _REFERENCE = re.compile(r"\$\{([^}]*)\}")
 _NAME = re.compile(r"([A-Za-z_]\w*)(?::-(.*))?", re.DOTALL)
@@ -74,9 +78,20 @@ def looked_up(name: str, environ: Environ, report: Report, where: Where) -> str 
     return None if path is None else _content(path, f"{name}_FILE", report, where)
 
 
+def read_text(path: Path, most: int) -> str:
+    """A file of at most `most` bytes. Raises OSError, for what is no file too, and ValueError where it is no UTF-8."""
+    if path.exists() and not path.is_file():  # a pipe would be waited for, a device read, without end
+        raise OSError(errno.EINVAL, "it is not a file")
+    with path.open("rb") as file:
+        content = file.read(most + 1)
+    if len(content) > most:
+        raise OSError(errno.EFBIG, f"it is larger than {most} bytes")
+    return content.decode("utf-8-sig")
+
+
 def _content(path: str, variable: str, report: Report, where: Where) -> str:
     try:
-        return Path(path).read_text(encoding="utf-8").strip()
+        return read_text(Path(path), LARGEST_SECRET).strip()
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) and error.strerror else "not UTF-8 text"
         report.problem(where, f"{variable} names a file that cannot be read: {reason}", "name a readable file")

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from notaus.config.daemon_keys import DAEMON
 from notaus.config.document import Node, Table, parse
-from notaus.config.environment import Environ, Filler, overlaid
+from notaus.config.environment import Environ, Filler, overlaid, read_text
 from notaus.config.problems import Problem, Report, Where
 from notaus.config.service import Loaded, Surroundings, read_service
 from notaus.config.settings import Settings, read_settings
@@ -23,7 +23,7 @@ DAEMON_FILE = "notaus.yaml"
 SERVICES = "services"
 SUFFIXES = (".yaml", ".yml")
 LARGEST = 1_000_000
-"""Characters; a larger file is a mistake."""
+"""Bytes; a larger file is a mistake."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,15 +107,12 @@ class Files:
 
     def read(self, path: Path) -> str | None:
         try:
-            text = path.read_text(encoding="utf-8-sig")
+            text = read_text(path, LARGEST)
         except UnicodeDecodeError:
             self.report.problem(Where(str(path)), "is not UTF-8 text", "save it as UTF-8")
             return None
         except OSError as error:
             self.report.problem(Where(str(path)), f"cannot be read: {error.strerror}", "make it a readable file")
-            return None
-        if len(text) > LARGEST:
-            self.report.problem(Where(str(path)), f"is larger than {LARGEST} characters", "a configuration is small")
             return None
         self.texts[str(path)] = text
         return text
