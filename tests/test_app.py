@@ -7,6 +7,7 @@ import tempfile
 from collections.abc import Callable, Coroutine
 from dataclasses import replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import httpx
@@ -21,7 +22,7 @@ from notaus.clock import SystemClock
 from notaus.config import Configuration
 from notaus.config.settings import Channels, Hook
 from notaus.config.sources import Database
-from notaus.core.event import Reply, SetRung
+from notaus.core.event import Close, Reply, SetRung, Trigger
 from notaus.core.page import Message
 from notaus.core.rule import Alert, Severity
 from notaus.core.sample import Sample
@@ -479,3 +480,58 @@ async def test_only_an_approvers_message_about_an_open_request_has_links_and_eac
     assert {link.expires for link in read if link} == {app.now() + 900}
     guarded.state = replace(guarded.state, request=replace(request, id="bookstrack-9"))
     assert await addresses() == [set(), set(), set()]
+
+
+async def ended_incident(app: App) -> str:
+    """The id of an incident that a person reported and closed."""
+    now = app.now()
+    opened = await app.order("pix-immo", Trigger(now, "anna", "database errors", "pool exhausted"))
+    assert opened.incident is not None
+    await asyncio.sleep(30)
+    closed = await app.order("pix-immo", Close(app.now(), "anna", opened.incident, "fixed"))
+    assert closed.accepted
+    await asyncio.sleep(5)
+    return opened.incident
+
+
+@in_a_house("pix-immo")
+async def test_an_incident_that_ends_gets_its_document(house: House) -> None:
+    """People would begin the post-mortem with an empty page."""
+    with TemporaryDirectory() as directory:
+        app = await house.app(incidents=Path(directory))
+        await asyncio.sleep(60)
+        id = await ended_incident(app)
+        (document,) = (Path(directory) / id).glob("*_b2a_incident.md")
+        assert "pool exhausted" in document.read_text(encoding="utf-8")
+
+
+@in_a_house("pix-immo")
+async def test_a_document_missed_by_a_crash_is_made_at_the_next_start(house: House) -> None:
+    """An incident that closed as the daemon died would never have one; one that a person has edited must stay."""
+    with TemporaryDirectory() as directory:
+        app = await house.app()
+        await asyncio.sleep(60)
+        id = await ended_incident(app)
+        await app.stop()
+        second = await house.app(incidents=Path(directory))
+        await asyncio.sleep(5)
+        (document,) = (Path(directory) / id).glob("*_b2a_incident.md")
+        document.write_text("edited", encoding="utf-8")
+        await second.stop()
+        await house.app(incidents=Path(directory))
+        await asyncio.sleep(5)
+        assert document.read_text(encoding="utf-8") == "edited"
+
+
+@in_a_house("pix-immo")
+async def test_a_document_that_cannot_be_written_stops_nothing(house: House) -> None:
+    """A full disk would keep the daemon from guarding."""
+    with TemporaryDirectory() as directory:
+        blocked = Path(directory) / "file"
+        blocked.write_text("")
+        app = await house.app(incidents=blocked)
+        await asyncio.sleep(60)
+        await ended_incident(app)
+        before = app.engine.guarded["pix-immo"].state.tick
+        await asyncio.sleep(60)
+        assert app.engine.guarded["pix-immo"].state.tick > before

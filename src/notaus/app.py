@@ -19,7 +19,7 @@ import httpx
 import structlog
 
 from notaus import log as logs
-from notaus import web
+from notaus import report, web
 from notaus.checks import Checks
 from notaus.clock import Clock, SystemClock
 from notaus.cloudflare.budget import UNHURRIED, Budgets, Family, Ledger
@@ -61,6 +61,8 @@ FINISH_SECONDS = 20.0
 """At SIGTERM, how long a lever being pulled may still take."""
 LEAST_FINISH_SECONDS = 5.0
 """The machine's seconds of that at the least, where the clock runs faster."""
+DOCUMENTED, DOCUMENTED_SECONDS = 10, 86_400
+"""At the start so many of a service's newest incidents, closed so lately, get the document they have not."""
 PRUNE_EVERY = 3600.0
 PRUNE_BATCH = 2000
 LEAST_LINK_SECONDS = 60
@@ -216,10 +218,12 @@ class App:
         owner: str | None = None,
         resident: bool = True,
         watchers: tuple[Callable[[Guarded, Event, Stepped], None], ...] = (),
+        incidents: Path | None = None,
     ) -> None:
         """What is given replaces the real thing: time, network, bells and sources (scenarios, simulations).
 
-        One that is not `resident` is gone soon: no replica gives up an account for it.
+        One that is not `resident` is gone soon: no replica gives up an account for it. In `incidents` each incident
+        that ends gets its document; None: none is written.
         """
         settings = configuration.settings
         self.configuration, self.journal = configuration, journal
@@ -228,6 +232,7 @@ class App:
         self.http = http or httpx.AsyncClient(timeout=10.0, limits=httpx.Limits(max_connections=50))
         self.bells = bells or ScheduledBells(self.clock)
         self._given_readers = readers
+        self._incidents = incidents
         self.ledger = Ledger()
         self.outside = Outside(configuration, self.clock, self.metrics, self.http, self.ledger, self.check_lease)
         self.executor = Executor(self, self, self, self.clock, self.metrics, self._post, self._check_service)
@@ -254,7 +259,7 @@ class App:
             self.executor,
             self.siren,
             self.leadership.lease,
-            (Gauges(self.metrics), *watchers),
+            (Gauges(self.metrics), self._document_ended, *watchers),
             self.leadership.lose,
             self.call,
         )
@@ -344,6 +349,8 @@ class App:
     def _guard(self, guarded: Guarded, now: int) -> None:
         service = guarded.service
         self.engine.guarded[service.name] = guarded
+        if self._incidents is not None:
+            self._spawn(self._document_missing(service, now), f"documents of {service.name}")
         self.engine.post(service.name, Started(now, self.configuration.hash))
         for effect in guarded.state.outbox.values():
             if isinstance(effect, PullLever) and late(effect, now):
@@ -357,6 +364,33 @@ class App:
             self.executor.start(service, effect)
         else:
             self._post(service.name, LeverEnded(int(self.clock.now()), effect.id, NOT_DONE))
+
+    # Documents
+
+    def _document_ended(self, guarded: Guarded, event: Event, stepped: Stepped) -> None:
+        for incident in stepped.closed:
+            if self._incidents is not None and not incident.quiet and not incident.shadow:
+                self._spawn(self._document(guarded.service, incident.id, self._incidents), f"document {incident.id}")
+
+    async def _document(self, service: Service, id: str, directory: Path) -> None:
+        """The document of an incident that has ended; one that is there already stays as people have edited it."""
+        try:
+            found = await self.call(report.find, self.journal, service, id)
+            path = report.kept(report.render(found), directory / id)
+        except NotausError as error:
+            log.warning("the document of an incident is missing", incident=id, reason=str(error))
+        else:
+            if path is not None:
+                log.info("the incident has its document", incident=id, path=str(path))
+
+    async def _document_missing(self, service: Service, now: int) -> None:
+        """Those of incidents that ended when the daemon did, or while none could be written."""
+        if self._incidents is None:
+            return
+        for row in await self.call(self.journal.incidents, service.name, DOCUMENTED):
+            kept = isinstance(row.body, dict) and not row.body.get("quiet") and not row.body.get("shadow")
+            if kept and row.closed_at is not None and row.closed_at > now - DOCUMENTED_SECONDS:
+                await self._document(service, row.id, self._incidents)
 
     def _lost(self, account: str) -> None:
         """Another replica acts now: stop everything of the account, and show nothing that stands still."""

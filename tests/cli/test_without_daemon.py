@@ -48,6 +48,22 @@ def test_the_journal_tells_what_was_done(env: Env) -> None:
     assert call("incidents", incident["id"], env=env).code == 0
 
 
+def test_the_document_is_made_of_the_journal_alone(env: Env, tmp_path: Path) -> None:
+    """Nobody could write the post-mortem while the daemon is down, and a second call would undo what people wrote."""
+    (incident,) = call("incidents", "--json", env=env).json
+    printed = call("report", incident["id"], env=env)
+    assert printed.code == 0, printed
+    assert "stepping to emergency: ordered by anna" in printed.out
+    assert call("report", incident["id"], "--to", tmp_path, env=env).code == 0
+    (document,) = tmp_path.glob("*_b2a_incident.md")
+    assert document.read_text(encoding="utf-8").strip() == printed.out.strip()
+    refused = call("report", incident["id"], "--to", tmp_path, env=env)
+    assert (refused.code, refused.out) == (1, "")
+    assert "--force" in refused.err
+    assert call("report", incident["id"], "--to", tmp_path, "--force", env=env).code == 0
+    assert "there is no incident" in call("report", "nosuch", env=env).err
+
+
 def test_a_rollback_works_without_a_daemon(env: Env, sandbox: Any) -> None:
     """The same for the service that is steered by deployments."""
     found = call("rollback", "bookstrack", "--by", "anna", "--no-wait", env=env)

@@ -45,7 +45,7 @@ class Deputy:
         alone = _alone(configuration, service)
         where = address(configuration.settings)
         with open_journal(configuration.settings) as journal:
-            app = App(alone, journal, resident=False)
+            app = App(alone, journal, resident=False, incidents=configuration.settings.incidents)
             try:
                 await app.start()
                 if service not in app.engine.guarded:

@@ -1,17 +1,46 @@
-"""`notaus report`: the post-incident document; not in this release."""
+"""`notaus report`: the document about an incident, made of the journal alone."""
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from notaus.cli.later import not_yet
-from notaus.cli.options import Json
+from notaus.cli.options import DEFAULT_CONFIG, Config, Json
+from notaus.errors import NotausError
 
 
 def command(
-    incident: Annotated[str | None, typer.Argument(metavar="[ID]", help="The incident.")] = None, json_: Json = False
+    incident: Annotated[str, typer.Argument(metavar="ID", help="The incident; `notaus incidents` lists them.")],
+    to: Annotated[
+        Path | None,
+        typer.Option("--to", metavar="DIR", help="Write it there with its charts, such as docs/INCIDENTS."),
+    ] = None,
+    force: Annotated[bool, typer.Option("--force", help="Also over a document that is there already.")] = False,
+    config: Config = DEFAULT_CONFIG,
+    json_: Json = False,
 ) -> None:
-    """The post-incident document in Markdown (not available yet)."""
-    raise not_yet("report", "`notaus incidents ID` prints the timeline")
+    """The post-incident document in Markdown: printed, or written with its charts."""
+    from notaus.cli.desk import settings_of
+    from notaus.cli.records import Records
+    from notaus.cli.terminal import emit
+    from notaus.report import find, kept, render
+
+    with Records.opened(config, settings_of(config)) as records:
+        row = records.journal.incident(incident)
+        if row is None:
+            raise NotausError(f"there is no incident {incident!r}; `notaus incidents` lists them")
+        service = next((s for s in records.configuration.services if s.name == row.service), None)
+        if service is None:
+            raise NotausError(
+                f"{incident} is of `{row.service}`, which {config} does not configure: name its directory"
+            )
+        document = render(find(records.journal, service, incident))
+    path = None if to is None else kept(document, to, force=force)
+    if to is not None and path is None:
+        raise NotausError(f"{to / document.stem}.md is there already, and may have been edited: --force writes it anew")
+    if json_:
+        emit({"incident": incident, "path": None if path is None else str(path), "markdown": document.markdown})
+    else:
+        typer.echo(document.markdown if path is None else f"written: {path}")

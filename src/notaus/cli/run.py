@@ -58,7 +58,7 @@ class Run:
 
         self._warn(self.configuration)
         with open_journal(self.configuration.settings) as journal:
-            app = App(self.configuration, journal)
+            app = App(self.configuration, journal, incidents=self.configuration.settings.incidents)
             loop = asyncio.get_running_loop()
             for number in (signal.SIGTERM, signal.SIGINT):
                 loop.add_signal_handler(number, self._asked_to_stop, number)

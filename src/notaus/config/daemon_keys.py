@@ -40,6 +40,12 @@ STORE = Key(
     secret=True,
     in_part=True,
 )
+INCIDENTS = Key(
+    "incidents",
+    k.Text("a directory"),
+    "Where each incident has a directory with its document, written when it ends.",
+    default_words="`incidents` beside the journal",
+)
 ADDRESS = Key("address", k.Text("an address"), "The address the web server listens on.", "127.0.0.1")
 PORT = Key("port", k.Integer(0, 65535), "Its port; 0 takes a free one.", "9464")
 LISTEN_KEYS = Keys("listen", (ADDRESS, PORT))
@@ -195,6 +201,7 @@ DAEMON = Keys(
     "daemon",
     (
         STORE,
+        INCIDENTS,
         LISTEN,
         CLOUDFLARE,
         ORIGINS,

@@ -36,6 +36,7 @@ from notaus.config.daemon_keys import (
     HOOK_SECRET,
     HOOK_URL,
     HOOKS,
+    INCIDENTS,
     ISSUES_TOKEN,
     LABELS,
     LEVEL,
@@ -224,6 +225,8 @@ class Settings:
     clock: ClockSpeed
     retention: Retention
     budgets: Budgets
+    incidents_directory: str | None = None
+    """None: beside the journal."""
 
     @property
     def store_url(self) -> str:
@@ -235,6 +238,11 @@ class Settings:
         """Where the daemon keeps what lies beside its journal."""
         path = self.store_url.removeprefix(SQLITE) if self.store_url.startswith(SQLITE) else ""
         return Path(path).parent if path else Path("var")
+
+    @property
+    def incidents(self) -> Path:
+        """Where each incident has a directory of its own, with its document."""
+        return Path(self.incidents_directory) if self.incidents_directory else self.directory / "incidents"
 
     @property
     def token_file(self) -> Path:
@@ -267,6 +275,7 @@ def read_settings(root: Node, report: Report, *, lenient: bool) -> tuple[Setting
         clock=_clock(_part(values, CLOCK)),
         retention=Retention(_part(values, RETENTION).of(SAMPLES)),
         budgets=_budgets(_part(values, BUDGETS)),
+        incidents_directory=values.get(INCIDENTS),
     )
     return settings, _part(values, DEFAULTS_KEY)
 

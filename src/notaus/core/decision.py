@@ -9,7 +9,7 @@ from notaus.core.action import Move, handle, take
 from notaus.core.deployment import Doubt
 from notaus.core.evidence import Evidence, gather
 from notaus.core.hold import Hold, Run
-from notaus.core.incident import Cause, Incident, Phase, Step
+from notaus.core.incident import HELPED, Cause, Incident, Phase, Step
 from notaus.core.ladder import Place
 from notaus.core.limits import Permit, Ruling, rule_on
 from notaus.core.paging import by_hand, describe, end_notice, fact, notice, readings, recovery_contacts, tell
@@ -222,7 +222,7 @@ def _resolved(turn: Turn, incident: Incident, lines: tuple[str, ...], checks_pas
         turn.update(step=replace(step, verified=None))
         fact(turn, verified="by the signals alone: the checks did not pass")
     describe(turn, [turn.service.rule(n) for n in step.rules if turn.service.has_rule(n)], {})
-    tell(turn, f"{step.label} helped: resolved", *lines, loud=not checks_passed)
+    tell(turn, f"{step.label} {HELPED}", *lines, loud=not checks_passed)
 
 
 def _not_resolved(turn: Turn, incident: Incident, lines: tuple[str, ...]) -> None:

@@ -21,6 +21,9 @@ from notaus.core.impact import Impact
 from notaus.core.rule import Severity
 from notaus.core.service import Contact
 
+HELPED = "helped: resolved"
+"""How the timeline ends the line of a verdict that a step helped."""
+
 
 class Phase(StrEnum):
     WATCHING = "watching"

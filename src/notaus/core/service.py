@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from notaus.core.baseline import Baseline
-from notaus.core.ladder import DeploymentLever, Ladder
+from notaus.core.ladder import DeploymentLever, KvLever, Ladder
 from notaus.core.rule import INVESTIGATE, Rule, Severity
 from notaus.core.signal import Signal
 from notaus.core.verification import Check, Restore
@@ -115,6 +115,13 @@ class Service:
     @property
     def called(self) -> str:
         return self.title or self.name
+
+    @property
+    def tag(self) -> str:
+        """What people call it in documents: the canary's tag, or its name."""
+        lever = self.ladder.lever
+        tag = lever.fields.get("canary_tag") if isinstance(lever, KvLever) else None
+        return tag if isinstance(tag, str) and tag else self.name
 
     def rule(self, name: str) -> Rule:
         return self._rules[name]

@@ -166,10 +166,16 @@ class Journal:
         return tuple(_sample(r) for r in rows)
 
     def events(
-        self, service: str | None = None, *, since: int | None = None, until: int | None = None, limit: int = 1000
+        self,
+        service: str | None = None,
+        *,
+        since: int | None = None,
+        until: int | None = None,
+        limit: int = 1000,
+        kind: str | None = None,
     ) -> list[EventRow]:
-        """The newest `limit` events with `since <= at <= until`, in the order they happened."""
-        rows = self._all(sql.newest_events(service, since, until, limit), {})
+        """The newest `limit` events (of `kind`) with `since <= at <= until`, in the order they happened."""
+        rows = self._all(sql.newest_events(service, since, until, limit, kind), {})
         return [EventRow(r.id, r.service, r.at, r.kind, json.loads(r.body), r.config) for r in reversed(rows)]
 
     def incidents(self, service: str | None = None, limit: int = 50) -> list[IncidentRow]:

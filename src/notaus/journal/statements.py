@@ -142,8 +142,10 @@ _oldest = (
 PRUNE = delete(samples).where(tuple_(samples.c.service, samples.c.signal, samples.c.at).in_(_oldest))
 
 
-def newest_events(service: str | None, since: int | None, until: int | None, limit: int) -> Select[Any]:
-    """The newest `limit` events with `since <= at <= until`, newest first."""
+def newest_events(
+    service: str | None, since: int | None, until: int | None, limit: int, kind: str | None = None
+) -> Select[Any]:
+    """The newest `limit` events (of `kind`) with `since <= at <= until`, newest first."""
     chosen = select(events).order_by(events.c.id.desc()).limit(limit)
     if service is not None:
         chosen = chosen.where(events.c.service == service)
@@ -151,7 +153,7 @@ def newest_events(service: str | None, since: int | None, until: int | None, lim
         chosen = chosen.where(events.c.at >= since)
     if until is not None:
         chosen = chosen.where(events.c.at <= until)
-    return chosen
+    return chosen if kind is None else chosen.where(events.c.kind == kind)
 
 
 def newest_incidents(service: str | None, limit: int) -> Select[Any]:
