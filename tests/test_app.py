@@ -535,3 +535,22 @@ async def test_a_document_that_cannot_be_written_stops_nothing(house: House) -> 
         before = app.engine.guarded["pix-immo"].state.tick
         await asyncio.sleep(60)
         assert app.engine.guarded["pix-immo"].state.tick > before
+
+
+@in_a_house("pix-immo")
+async def test_evidence_survives_a_crash_between_the_lever_and_the_copy(house: House) -> None:
+    """The logs of the one incident in which the daemon fell over would be missing."""
+    with TemporaryDirectory() as directory:
+        app = await house.app(incidents=Path(directory))
+        await asyncio.sleep(60)
+        opened = await app.order("pix-immo", Trigger(app.now(), "anna", "database errors", "pool exhausted"))
+        await app.crash()
+        house.apps.remove(app)
+        app.leadership.journal.release(app.lease(house.box.account.id))  # as its end would
+        second = await house.app(incidents=Path(directory))
+        await asyncio.sleep(90)
+        folder = Path(directory) / str(opened.incident)
+        assert {"1-samples.csv", "2-telemetry.ndjson", "manifest.json"} <= {p.name for p in folder.iterdir()}
+        incident = second.engine.guarded["pix-immo"].state.incident
+        assert incident is not None
+        assert "files" in incident.facts["evidence kept"]

@@ -30,12 +30,14 @@ from notaus.cloudflare.tokens import verify
 from notaus.config import Configuration, Settings
 from notaus.config import settings as configured
 from notaus.config.sources import Entry, Push
-from notaus.core.effect import PullLever
+from notaus.core.effect import Collect, Kept, PullLever
 from notaus.core.event import Event, LeverEnded, Order, Pushed, Reconfigured, Reply, Started
 from notaus.core.fleet import Stepped
 from notaus.core.page import Message
+from notaus.core.sample import Sample
 from notaus.core.service import Contact, Service
 from notaus.core.state import State
+from notaus.custody import Collector
 from notaus.daemon.alarm import Siren
 from notaus.daemon.calls import Threaded, inline
 from notaus.daemon.engine import Engine, Guarded, recovered
@@ -235,7 +237,7 @@ class App:
         self._incidents = incidents
         self.ledger = Ledger()
         self.outside = Outside(configuration, self.clock, self.metrics, self.http, self.ledger, self.check_lease)
-        self.executor = Executor(self, self, self, self.clock, self.metrics, self._post, self._check_service)
+        self.executor = Executor(self, self, self, self.clock, self.metrics, self._post, self._check_service, self)
         self.call = Threaded() if journal.remote else inline
         self.leadership = Leadership(
             journal,
@@ -280,6 +282,15 @@ class App:
 
     async def check(self, service: Service, effect: Any) -> Any:
         return await self.outside.checks[service.account].check(service, effect)
+
+    async def collect(self, service: Service, effect: Collect) -> Kept:
+        if self._incidents is None:
+            return Kept("", 0, 0)
+        client = self.outside.clients[service.account]
+        return await Collector(client, self.clock, self._samples, self._incidents).collect(service, effect)
+
+    async def _samples(self, service: str, signal: str, since: int) -> Sequence[Sample]:
+        return await self.call(self.journal.samples, service, signal, since)
 
     async def send(self, contact: Any, message: Any, receipt: str | None = None) -> str | None:
         return await self.outside.channels.send(contact, self._with_links(contact, message), receipt)

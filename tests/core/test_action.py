@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from notaus.core.effect import Deploy, Outcome, RunChecks, Send, WriteKv
-from notaus.core.event import ChecksEnded, Close, LeverSlow, SetRung
+from notaus.core.effect import Collect, Deploy, Kept, Outcome, RunChecks, Send, WriteKv
+from notaus.core.event import ChecksEnded, Close, Collected, LeverSlow, SetRung
 from notaus.core.incident import Phase
 from notaus.core.rule import Severity
-from notaus.core.service import Mode
+from notaus.core.service import Exhibit, Mode
 from tests.builders import READ_BACK, T0, Situation, a_rollback_service, a_service, a_situation
 
 BAD = {"native.error_rate": 0.05}
@@ -232,3 +232,47 @@ def test_an_automatic_step_tried_again_still_only_goes_up() -> None:
     situation.end_lever(situation.pulled[0], Outcome.FAILED)
     situation.run(30, BAD)
     assert [pull.action for pull in situation.pulled] == [situation.pulled[0].action] * 2
+
+
+KEEPING = (Exhibit.SAMPLES, Exhibit.TELEMETRY)
+
+
+def collects(situation: Situation) -> list[Collect]:
+    return [effect for effect in situation.state.outbox.values() if isinstance(effect, Collect)]
+
+
+def test_evidence_is_asked_for_once_and_after_the_lever() -> None:
+    """Keeping logs would hold up the emergency stop; or each step would copy everything anew."""
+    situation = a_situation(a_service(evidence=KEEPING), levers=None)
+    situation.until(Phase.ACTING, BAD)
+    assert [type(e).__name__ for e in situation.state.outbox.values()] == ["PullLever", "Collect"]
+    (asked,) = collects(situation)
+    incident = situation.state.incident
+    assert incident is not None
+    assert (asked.incident, asked.evidence, asked.since) == (incident.id, KEEPING, situation.at - 1800)
+    situation.end_lever(situation.pulled[0], Outcome.FAILED)
+    situation.run(60, BAD)
+    assert len(situation.pulled) > 1
+    assert len(collects(situation)) == 1
+
+
+def test_where_the_evidence_lies_stands_on_the_page() -> None:
+    """People would not know of it, nor of what is missing; told twice after a crash, it is one."""
+    situation = a_situation(a_service(evidence=KEEPING), levers=None)
+    situation.until(Phase.ACTING, BAD)
+    (asked,) = collects(situation)
+    ended = Collected(situation.at + 70, asked.id, Kept("var/incidents/x", 3, 999, ("2-telemetry.ndjson: refused",)))
+    situation.take(ended)
+    incident = situation.state.incident
+    assert incident is not None
+    said = "3 files, 999 bytes in var/incidents/x; missing: 2-telemetry.ndjson: refused"
+    assert incident.facts["evidence kept"] == said
+    situation.take(ended)
+    assert [e.text for e in (situation.state.incident or incident).timeline].count(f"evidence kept: {said}") == 1
+    assert collects(situation) == []
+
+
+def test_without_a_word_about_evidence_none_is_kept() -> None:
+    """A service would be read and copied that nobody asked it of."""
+    situation = acting()
+    assert collects(situation) == []

@@ -10,7 +10,7 @@ from notaus.config import measures as m
 from notaus.config.containers import ListOf, MapOf, Pair
 from notaus.config.table import ByKey, ByTag, Key, Keys, Nested, TextOr
 from notaus.core.rule import NoData, Severity
-from notaus.core.service import Mode, OverridePolicy, Requirement
+from notaus.core.service import Exhibit, Mode, OverridePolicy, Requirement
 
 NAME = r"^[A-Za-z_][A-Za-z0-9_-]*$"
 NAME_FORM = "letters, digits, `_` and `-`, beginning with a letter"
@@ -429,6 +429,13 @@ LADDER_KEY = Key("ladder", Nested(LADDER), "What can be done.", required=True)
 RULES = Key("rules", ListOf(Nested(RULE), least=1), "The threshold table.", required=True)
 REQUIRE = Key("require", ListOf(k.Choice(Requirement)), "The pre-rollback checklist, for every rule that rolls back.")
 VERIFY = Key("verify", ListOf(ByKey(CHECKS, "a check")), "The checks that a step took effect.")
+EVIDENCE = Key(
+    "evidence",
+    ListOf(k.Choice(Exhibit)),
+    "What is kept beside the journal when an incident's first lever is pulled, and again a minute later: samples, the "
+    "lists of deployments and versions, and the log events of the version in doubt (needs Workers Observability).",
+    default_words="nothing",
+)
 RESTORE = Key("restore", Nested(RESTORE_KEYS), "How a person returns the service to normal.")
 PAGE = Key("page", Nested(PAGE_KEYS), "Who is told.")
 APPROVERS = Key("approvers", CONTACTS, "Who gets approval requests, and may answer them.")
@@ -446,6 +453,7 @@ SERVICE = Keys(
         RULES,
         REQUIRE,
         VERIFY,
+        EVIDENCE,
         RESTORE,
         PAGE,
         APPROVERS,

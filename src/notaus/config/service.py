@@ -114,6 +114,7 @@ def _service(
         step=inner_wins(key.STEP, values, defaults),
         require=frozenset(require or ()),
         verify=checks,
+        evidence=values.get(key.EVIDENCE) or (),
         restore=restore,
         contacts=contacts,
         propagation=ladder_level(key.PROPAGATION, values, defaults),

@@ -8,7 +8,9 @@ from dataclasses import dataclass, field, replace
 from notaus.core.deployment import Doubt
 from notaus.core.effect import (
     ChecksResult,
+    Collect,
     Deploy,
+    Kept,
     LeverResult,
     Outcome,
     PullLever,
@@ -29,6 +31,8 @@ from notaus.core.verification import SignalCheck
 PATIENCE = (15, 30, 60, 60)
 """Seconds between tries of a lever that failed for now; the last one goes on."""
 SLIDING = 3600
+EVIDENCE_BEFORE = 1800
+"""Seconds before the action that evidence is kept of."""
 _PULLING = (Phase.ACTING, Phase.RAMPING)
 
 
@@ -93,6 +97,29 @@ def take(turn: Turn, move: Move, *, quiet: bool = False) -> None:
         _shadow(turn, step)
         return
     turn.issue(PullLever(effect, turn.service.name, _action(turn, move, label), turn.now))
+    if step.number == 1 and turn.service.evidence and not turn.open_incident.quiet:
+        _keep_evidence(turn, move)
+
+
+def _keep_evidence(turn: Turn, move: Move) -> None:
+    """After the lever: keeping evidence never delays it."""
+    incident, service = turn.open_incident, turn.service
+    effect = turn.new_effect_id("collect")
+    since = turn.at - EVIDENCE_BEFORE
+    turn.issue(Collect(effect, service.name, incident.id, service.evidence, since, turn.now, move.away_from))
+
+
+def collected(turn: Turn, effect: str, result: Kept) -> None:
+    """Put on the page where the evidence lies, and what could not be had."""
+    asked = turn.settle(effect)
+    if not isinstance(asked, Collect) or turn.incident is None or turn.incident.id != asked.incident:
+        return
+    if not result.files and not result.problems:  # this daemon keeps none
+        return
+    missing = f"; missing: {'; '.join(result.problems)}" if result.problems else ""
+    said = f"{result.files} files, {result.bytes} bytes in {result.where}{missing}"
+    fact(turn, evidence_kept=said)
+    turn.note(f"evidence kept: {said}")
 
 
 def handle(turn: Turn, rule: Rule) -> None:

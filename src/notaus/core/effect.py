@@ -8,7 +8,7 @@ from enum import StrEnum
 
 from notaus.core.ladder import Fields
 from notaus.core.page import Message
-from notaus.core.service import Contact
+from notaus.core.service import Contact, Exhibit
 from notaus.core.verification import CheckResult
 
 
@@ -73,7 +73,22 @@ class Send:
     """What the channel answered to the message before it, as far as it is known."""
 
 
-Effect = PullLever | RunChecks | Send
+@dataclass(frozen=True, slots=True)
+class Collect:
+    """Keep the evidence of an incident beside the journal: at once, and again a minute after `asked_at`."""
+
+    id: str
+    service: str
+    incident: str
+    evidence: tuple[Exhibit, ...]
+    since: int
+    """Epoch seconds: what came before is of no interest."""
+    asked_at: int
+    version: str | None = None
+    """The version in doubt, whose logs they are; None: the whole Worker's."""
+
+
+Effect = PullLever | RunChecks | Send | Collect
 
 
 class Outcome(StrEnum):
@@ -118,3 +133,15 @@ class ChecksResult:
     def passed(self) -> bool:
         """Every check that is not advisory passed."""
         return all(r.passed or r.advisory for r in self.results)
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """What became of a `Collect`."""
+
+    where: str
+    """The directory, on the machine that acted."""
+    files: int
+    bytes: int
+    problems: tuple[str, ...] = ()
+    """What could not be had, or was cut."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from notaus.core.effect import ChecksResult, LeverResult
+from notaus.core.effect import ChecksResult, Kept, LeverResult
 from notaus.core.sample import Readings
 from notaus.core.service import Contact
 from notaus.core.world import World
@@ -73,6 +73,15 @@ class ChecksEnded:
     now: int
     effect: str
     result: ChecksResult
+
+
+@dataclass(frozen=True, slots=True)
+class Collected:
+    """The evidence of an incident is kept, as far as it could be had."""
+
+    now: int
+    effect: str
+    result: Kept
 
 
 @dataclass(frozen=True, slots=True)
@@ -214,7 +223,19 @@ class Judge:
 Order = Hold | Release | Answer | Trigger | Cleared | Deployed | SetRung | RollBack | RestoreOrder | Close | Judge
 """What people (or hooks) ask for; each is answered with a Reply."""
 
-Event = Started | Reconfigured | Polled | Pushed | LeverEnded | LeverSlow | ChecksEnded | Sent | SendFailing | Order
+Event = (
+    Started
+    | Reconfigured
+    | Polled
+    | Pushed
+    | LeverEnded
+    | LeverSlow
+    | ChecksEnded
+    | Collected
+    | Sent
+    | SendFailing
+    | Order
+)
 
 
 @dataclass(frozen=True, slots=True)

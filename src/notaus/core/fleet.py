@@ -13,6 +13,7 @@ from notaus.core.action import Move, take
 from notaus.core.effect import Effect, Send
 from notaus.core.event import (
     ChecksEnded,
+    Collected,
     Event,
     LeverEnded,
     LeverSlow,
@@ -75,6 +76,8 @@ def step(service: Service, state: State, history: History, event: Event) -> Step
             action.lever_slow(turn, event.effect)
         case ChecksEnded():
             action.checks_ended(turn, event.effect, event.result)
+        case Collected():
+            action.collected(turn, event.effect, event.result)
         case Sent():
             _sent(turn, event)
         case SendFailing():

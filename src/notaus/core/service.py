@@ -26,6 +26,15 @@ class Requirement(StrEnum):
     TARGET = "target"
 
 
+class Exhibit(StrEnum):
+    """What is kept of an incident beside the journal."""
+
+    SAMPLES = "samples"
+    DEPLOYMENTS = "deployments"
+    VERSIONS = "versions"
+    TELEMETRY = "telemetry"
+
+
 class OverridePolicy(StrEnum):
     HOLD = "hold"
     ENFORCE = "enforce"
@@ -80,6 +89,8 @@ class Service:
     """The grid: a sample at each multiple of this."""
     require: frozenset[Requirement] = frozenset()
     verify: tuple[Check, ...] = ()
+    evidence: tuple[Exhibit, ...] = ()
+    """What is kept when an incident's first lever is pulled."""
     restore: Restore = field(default_factory=Restore)
     contacts: Contacts = field(default_factory=Contacts)
     propagation: int = 60

@@ -16,7 +16,7 @@ import structlog
 from notaus.clock import Clock
 from notaus.core import fleet
 from notaus.core.effect import Effect
-from notaus.core.event import ChecksEnded, Event, LeverEnded, Polled, Pushed, Reply, Sent
+from notaus.core.event import ChecksEnded, Collected, Event, LeverEnded, Polled, Pushed, Reply, Sent
 from notaus.core.fleet import Stepped
 from notaus.core.hold import Hold
 from notaus.core.incident import Incident
@@ -379,6 +379,8 @@ def _outcome(event: Event) -> str:
             return str(event.result.outcome)
         case ChecksEnded():
             return "passed" if event.result.passed else "failed"
+        case Collected():
+            return "kept" if not event.result.problems else "kept in part"
         case Sent():
             return "sent" if event.failure is None else f"refused: {event.failure}"
         case _:

@@ -10,12 +10,12 @@ from typing import Any, assert_never
 import structlog
 
 from notaus.clock import Clock
-from notaus.core.effect import ChecksResult, Effect, LeverResult, Outcome, PullLever, RunChecks, Send
-from notaus.core.event import ChecksEnded, Event, LeverEnded, LeverSlow, SendFailing, Sent
+from notaus.core.effect import ChecksResult, Collect, Effect, Kept, LeverResult, Outcome, PullLever, RunChecks, Send
+from notaus.core.event import ChecksEnded, Collected, Event, LeverEnded, LeverSlow, SendFailing, Sent
 from notaus.core.page import Status
 from notaus.core.service import Contact, Service
 from notaus.core.verification import CheckResult
-from notaus.daemon.ports import Channel, Checker, LeverPuller
+from notaus.daemon.ports import Channel, Checker, Keeper, LeverPuller
 from notaus.errors import Undelivered
 from notaus.journal import LeaseLost
 from notaus.log import scrub
@@ -45,11 +45,12 @@ class Executor:
         metrics: Metrics,
         post: Post,
         check_lease: Callable[[str], None] = lambda service: None,
+        keeper: Keeper | None = None,
     ) -> None:
         """`check_lease` is asked before anything leaves for a service, and raises LeaseLost where another acts for it."""
         self.levers, self.checks, self.channels = levers, checks, channels
         self.clock, self.metrics, self.post = clock, metrics, post
-        self.check_lease = check_lease
+        self.check_lease, self.keeper = check_lease, keeper
         self.tasks: dict[str, asyncio.Task[None]] = {}
         self._turns: dict[tuple[Contact, str], _Turn] = {}
         self._receipts: dict[tuple[Contact, str], str] = {}
@@ -89,6 +90,8 @@ class Executor:
                 return self._check(service, effect)
             case Send():
                 return self._send(effect)
+            case Collect():
+                return self._collect(service, effect)
             case _:
                 assert_never(effect)
 
@@ -161,6 +164,15 @@ class Executor:
         self.metrics.verification_duration_seconds.labels(service=service.name).observe(self.clock.now() - started)
         log.info("checks", service=service.name, effect=effect.id, passed=passed.passed)
         self.post(effect.service, ChecksEnded(int(self.clock.now()), effect.id, passed))
+
+    async def _collect(self, service: Service, effect: Collect) -> None:
+        try:
+            kept = Kept("", 0, 0) if self.keeper is None else await self.keeper.collect(service, effect)
+        except Exception as error:
+            log.exception("keeping evidence failed in an unforeseen way", effect=effect.id)
+            kept = Kept("", 0, 0, (scrub(f"{type(error).__name__}: {error}"),))
+        log.info("evidence", service=service.name, effect=effect.id, files=kept.files, problems=kept.problems)
+        self.post(effect.service, Collected(int(self.clock.now()), effect.id, kept))
 
     async def _send(self, effect: Send) -> None:
         """Deliver, for as long as it takes; messages of one thread to one contact stay in order."""

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from notaus.config.sources import Entry
-from notaus.core.effect import LeverResult, PullLever, RunChecks
+from notaus.core.effect import Collect, Kept, LeverResult, PullLever, RunChecks
 from notaus.core.page import Message
 from notaus.core.sample import Readings
 from notaus.core.service import Contact, Service
@@ -46,6 +46,14 @@ class Checker(Protocol):
 
     async def check(self, service: Service, effect: RunChecks) -> tuple[CheckResult, ...]:
         """One result for each check that applies to the rung, signal checks left out."""
+        ...
+
+
+class Keeper(Protocol):
+    """Keeps evidence."""
+
+    async def collect(self, service: Service, effect: Collect) -> Kept:
+        """Never raises for what Cloudflare or the disk does; safe to call again for the same effect."""
         ...
 
 

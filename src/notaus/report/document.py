@@ -27,7 +27,7 @@ def render(found: Findings) -> Document:
     name = stem(found.service, found.incident)
     charts = {f"{signal}.svg": _chart(found, signal) for signal in found.series}
     parts = [_head(found), _timeline(found), _root_cause(), _impact(found), _done(found), _values(found, name)]
-    parts += [_times(found), _people()]
+    parts += [_times(found), _kept(found), _people()]
     return Document(name, "\n\n".join("\n".join(part) for part in parts) + "\n", charts)
 
 
@@ -206,6 +206,12 @@ def _times(found: Findings) -> Iterator[str]:
         words, seconds = spans[name]
         took = "-" if seconds is None else _span(seconds) + ("" if seconds <= allowed else " ⚠")
         yield f"| {name} | {took} | {duration(allowed)} | {words} |"
+
+
+def _kept(found: Findings) -> Iterator[str]:
+    yield "## Evidence Kept"
+    yield ""
+    yield _plain(found.incident.facts.get("evidence kept", "nothing was kept beside the journal"))
 
 
 def _since(start: int, end: int | None) -> int | None:

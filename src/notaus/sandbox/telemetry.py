@@ -62,6 +62,9 @@ class Telemetry:
                 self._calculated(c, body, where, values) for c in _parameter(body, "calculations")
             ]
         else:
+            if body.get("offset") is not None:
+                where += " AND (t, rowid) < (SELECT t, rowid FROM workersInvocationsAdaptive WHERE rowid = ?)"
+                values = [*values, _offset(body)]
             events = self._events(where, values, limit)
             result["events"] = {"events": events, "count": len(events), "fields": [], "series": []}
         return envelope(result)
@@ -142,6 +145,13 @@ def _limit(body: dict[str, Any]) -> int:
     """How many groups are answered; the rest is cut silently."""
     most = (body.get("parameters") or {}).get("limit", body.get("limit", 50))
     return int(most)
+
+
+def _offset(body: dict[str, Any]) -> int:
+    """The row that the page before ended with."""
+    if body.get("offsetDirection", "next") != "next" or not str(body["offset"]).isdigit():
+        raise Refused(400, 10021, "offset: the $metadata.id of an event, with offsetDirection next")
+    return int(body["offset"])
 
 
 def _parameter(body: dict[str, Any], name: str) -> list[dict[str, Any]]:

@@ -1,0 +1,6 @@
+"""Evidence kept: what Cloudflare forgets within days is copied beside the journal when an incident begins."""
+
+from notaus.custody.collector import Collector
+from notaus.custody.folder import Folder
+
+__all__ = ["Collector", "Folder"]

@@ -1,0 +1,178 @@
+"""Evidence kept of the emulated Cloudflare: everything, once, with a manifest, and whatever fails is told."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import json
+from collections.abc import Callable
+from fractions import Fraction
+from pathlib import Path
+from typing import Any, TypeVar
+
+import httpx
+import pytest
+
+from notaus.backtest.virtual_time import run
+from notaus.clock import SystemClock
+from notaus.cloudflare.client import Client
+from notaus.core.effect import Collect, Kept
+from notaus.core.sample import Sample
+from notaus.core.service import Exhibit, Service
+from notaus.custody import Collector, collector, folder
+from notaus.sandbox import Sandbox
+from tests.builders import a_rollback_service
+
+START = 1_790_000_000
+API = "https://api.cloudflare.com/client/v4"
+EVERYTHING = tuple(Exhibit)
+T = TypeVar("T")
+
+
+class Scene:
+    """A sandbox with traffic, and a collector that keeps its evidence in a directory."""
+
+    def __init__(self, directory: Path) -> None:
+        self.loop = asyncio.get_running_loop()
+        self.box = Sandbox(self.now, seed=1, traffic=True)
+        self.directory = directory
+        http = httpx.AsyncClient(transport=self.box.transport())
+        clock = SystemClock(wall=self.now, monotonic=self.loop.time)
+        client = Client(http, API, self.box.account.id, self.box.token, clock)
+        self.collector = Collector(client, clock, self.samples, directory)
+        self.service = Service(
+            name="bookstrack",
+            account=self.box.account.id,
+            worker="api-worker",
+            signals=a_rollback_service().signals,
+            rules=(),
+            ladder=a_rollback_service().ladder,
+        )
+
+    def now(self) -> float:
+        return START + self.loop.time()
+
+    async def samples(self, service: str, signal: str, since: int) -> list[Sample]:
+        return [Sample(START, Fraction(1, 8), Fraction(1), Fraction(8))]
+
+    def effect(self, **changes: Any) -> Collect:
+        given = {"version": self.box.worker("bookstrack").tagged("v1.9.0").id, **changes}
+        return Collect("e", "bookstrack", "incident-1", EVERYTHING, START, int(self.now()), **given)
+
+    async def collect(self, **changes: Any) -> Kept:
+        return await self.collector.collect(self.service, self.effect(**changes))
+
+    def asked(self, part: str) -> list[str]:
+        return [r.path for r in self.box.journal.requests if part in r.path]
+
+    def manifest(self) -> list[dict[str, Any]]:
+        return json.loads((self.directory / "incident-1" / "manifest.json").read_text(encoding="utf-8"))["files"]
+
+
+def on_stage(play: Callable[[Scene], Any], directory: Path) -> Any:
+    """Play a scene on virtual time, with a minute of traffic behind it."""
+
+    async def main(_: object) -> Any:
+        scene = Scene(directory)
+        for _ in range(60):
+            await asyncio.sleep(1)
+            scene.box.advance()
+        return await play(scene)
+
+    return run(main)
+
+
+def test_everything_is_kept_twice_with_a_manifest(tmp_path: Path) -> None:
+    """The logs of the bad version would be gone within days, and nobody could tell whether a copy is whole."""
+
+    async def play(scene: Scene) -> tuple[Kept, list[dict[str, Any]], float]:
+        before = scene.now()
+        return await scene.collect(), scene.manifest(), scene.now() - before
+
+    kept, manifest, took = on_stage(play, tmp_path)
+    assert kept.problems == ()
+    assert kept.files == len(manifest) == 8
+    assert 60 <= took < 70
+    for entry in manifest:
+        data = (tmp_path / "incident-1" / entry["file"]).read_bytes()
+        assert (entry["bytes"], entry["sha256"]) == (len(data), hashlib.sha256(data).hexdigest())
+        assert entry["complete"], entry
+    assert "signal,at,value,of,among" in (tmp_path / "incident-1/1-samples.csv").read_text()
+
+
+def test_logs_are_of_the_version_in_doubt_and_paged(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Half of the logs, or another version's, would be taken for all of them."""
+    monkeypatch.setattr(collector, "EVENTS", 50)
+    monkeypatch.setattr(collector, "MAX_PAGES", 3)
+
+    async def play(scene: Scene) -> tuple[str, list[str], list[dict[str, Any]]]:
+        await scene.collect()
+        effect = scene.effect()
+        return str(effect.version), scene.asked("telemetry"), scene.manifest()
+
+    version, asked, manifest = on_stage(play, tmp_path)
+    lines = (tmp_path / "incident-1/1-telemetry.ndjson").read_text().splitlines()
+    events = [json.loads(line) for line in lines]
+    assert {e["$workers"]["scriptVersion"]["id"] for e in events} == {version}
+    assert len({e["$metadata"]["id"] for e in events}) == len(events) == 150
+    assert len(asked) == 6
+    (entry,) = [e for e in manifest if e["file"] == "1-telemetry.ndjson"]
+    assert not entry["complete"]  # there is more than three pages
+
+
+def test_a_crash_repeats_nothing_that_is_kept(tmp_path: Path) -> None:
+    """A restart would replace the first look by a later one, or leave two."""
+
+    async def play(scene: Scene) -> tuple[str, str, int]:
+        task = asyncio.create_task(scene.collect())
+        await asyncio.sleep(30)
+        task.cancel()
+        path = tmp_path / "incident-1" / "1-telemetry.ndjson"
+        first, asked = path.read_text(), len(scene.asked("telemetry"))
+        await scene.collector.collect(scene.service, Collect("e", "b", "incident-1", EVERYTHING, START, START + 60))
+        return first, path.read_text(), len(scene.asked("telemetry")) - asked
+
+    before, after, asked_again = on_stage(play, tmp_path)
+    assert before == after
+    assert asked_again == 1  # the second pass alone
+    assert len(list((tmp_path / "incident-1").iterdir())) == 9
+
+
+@pytest.mark.parametrize("fault", [403, 500, "hang", "reset", "html", "garbage", "huge"])
+def test_a_source_that_fails_is_told_and_the_others_are_kept(fault: int | str, tmp_path: Path) -> None:
+    """One refusal (Workers Observability is not switched on) would cost all evidence."""
+
+    async def play(scene: Scene) -> tuple[Kept, list[dict[str, Any]]]:
+        scene.box.faults.add("telemetry", [fault], 600)
+        return await scene.collect(), scene.manifest()
+
+    kept, manifest = on_stage(play, tmp_path)
+    assert kept.files == 6
+    assert len(kept.problems) == 2
+    assert all("telemetry" in problem for problem in kept.problems)
+    assert [e["file"] for e in manifest if e["problem"]] == ["1-telemetry.ndjson", "2-telemetry.ndjson"]
+    assert not any(e["complete"] for e in manifest if e["problem"])
+
+
+def test_a_disk_that_refuses_is_told(tmp_path: Path) -> None:
+    """The effect would never end, and be tried for ever."""
+    (tmp_path / "incident-1").write_text("in the way")
+
+    async def play(scene: Scene) -> Kept:
+        return await scene.collect()
+
+    kept = on_stage(play, tmp_path)
+    assert kept.files == 0
+    assert "cannot be written" in kept.problems[0]
+
+
+def test_what_is_too_much_is_cut_and_said_to_be(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Evidence would fill the journal's disk."""
+    monkeypatch.setattr(folder, "MOST_BYTES", 3000)
+
+    async def play(scene: Scene) -> Kept:
+        return await scene.collect()
+
+    kept = on_stage(play, tmp_path)
+    assert kept.bytes <= 3000
+    assert any("cut at" in problem for problem in kept.problems)
