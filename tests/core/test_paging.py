@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from fractions import Fraction
 
 import pytest
 
-from notaus.core.effect import ChecksResult, Send
-from notaus.core.event import Answer, Close, SendFailing, Sent
+from notaus.core.effect import ChecksResult, Outcome, Send
+from notaus.core.event import Answer, Close, SendFailing, Sent, Trigger
 from notaus.core.incident import Phase
 from notaus.core.ladder import KvLever
 from notaus.core.page import Status
@@ -24,6 +25,7 @@ from tests.builders import (
     TEAM,
     Situation,
     a_rate,
+    a_rollback_service,
     a_rule,
     a_sample,
     a_service,
@@ -230,3 +232,47 @@ def test_a_delivery_that_was_settled_before_changes_nothing() -> None:
     before = situation.state
     situation.take(Sent(situation.at, sent.id, receipt="another"))
     assert situation.state == before
+
+
+COMMANDS = {"backup": "get $worker/backup-$yesterday.json $HOME $nosuch", "hotfix": "deploy over $bad_version"}
+
+
+def recovery_facts(situation: Situation) -> dict[str, str]:
+    """The recovery commands on the newest page."""
+    return {name: text for name, text in situation.said[-1].facts.items() if name.startswith("recovery: ")}
+
+
+def test_recovery_commands_are_filled_in_where_data_was_lost() -> None:
+    """Somebody would look up yesterday's date and a version's id at 3 a.m.; what the shell knows is left to it."""
+    service = a_rollback_service(recovery=COMMANDS)
+    rule = next(r.name for r in service.rules if r.trigger)
+    situation = a_situation(service, live="v2")
+    situation.take(Trigger(situation.at, "anna", rule, "books are gone"))
+    yesterday = datetime.fromtimestamp(situation.at - 86400, UTC).strftime("%Y%m%d")
+    assert recovery_facts(situation) == {
+        "recovery: backup": f"get {service.worker}/backup-{yesterday}.json $HOME $nosuch",
+        "recovery: hotfix": f"deploy over {situation.incident.step.away_from}",
+    }
+
+
+def test_a_page_that_all_went_well_has_no_recovery_commands() -> None:
+    """Somebody would restore a backup over good data."""
+    situation = a_situation(a_service(recovery=COMMANDS))
+    situation.until(Phase.VALIDATING, BAD)
+    assert recovery_facts(situation) == {}
+
+
+def test_recovery_commands_are_shown_where_a_step_was_refused() -> None:
+    """A rollback that fails would leave people without the other ways out."""
+    situation = a_situation(a_service(recovery=COMMANDS), levers=None)
+    situation.until(Phase.ACTING, BAD)
+    situation.end_lever(situation.pulled[0], Outcome.REFUSED)
+    assert set(recovery_facts(situation)) == {"recovery: backup", "recovery: hotfix"}
+
+
+def test_recovery_commands_are_shown_where_nothing_helped() -> None:
+    """The page that asks for people would not say what they can do."""
+    situation = a_situation(a_service(recovery=COMMANDS))
+    situation.run(360 * 4, MILD)
+    page = situation.told("the action did not help: disabled")
+    assert {"recovery: backup", "recovery: hotfix"} <= page.facts.keys()

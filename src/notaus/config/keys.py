@@ -439,7 +439,13 @@ EVIDENCE = Key(
 RESTORE = Key("restore", Nested(RESTORE_KEYS), "How a person returns the service to normal.")
 PAGE = Key("page", Nested(PAGE_KEYS), "Who is told.")
 APPROVERS = Key("approvers", CONTACTS, "Who gets approval requests, and may answer them.")
-RECOVERY = Key("recovery", MapOf(k.Text("a command")), "Commands for people, by name; shown on pages.")
+RECOVERY = Key(
+    "recovery",
+    MapOf(k.Text("a command")),
+    "Commands for people, by name, never run: shown on the pages after a report, or where a step was refused or did not "
+    "help. `$version` and `$bad_version` are the versions rolled back to and from, `$date` and `$yesterday` days as "
+    "20251115; also `$service`, `$worker`, `$account`, `$incident`.",
+)
 
 SERVICE = Keys(
     "service",

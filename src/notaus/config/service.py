@@ -114,6 +114,7 @@ def _service(
         step=inner_wins(key.STEP, values, defaults),
         require=frozenset(require or ()),
         verify=checks,
+        recovery=dict(values.get(key.RECOVERY) or {}),
         evidence=values.get(key.EVIDENCE) or (),
         restore=restore,
         contacts=contacts,

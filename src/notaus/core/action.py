@@ -22,7 +22,7 @@ from notaus.core.hold import Truth, answer_at
 from notaus.core.incident import Cause, Phase, Step
 from notaus.core.ladder import KvLever
 from notaus.core.page import Status
-from notaus.core.paging import by_hand, describe, fact, kv_command, recovery_contacts, tell, tell_release
+from notaus.core.paging import by_hand, describe, fact, kv_command, recovery, recovery_contacts, tell, tell_release
 from notaus.core.rule import Rule, Severity
 from notaus.core.state import Write
 from notaus.core.turn import Turn
@@ -92,6 +92,8 @@ def take(turn: Turn, move: Move, *, quiet: bool = False) -> None:
     describe(turn, move.rules, move.evidence)
     tell_release(turn, move.away_from)
     fact(turn, reason=move.why, by_hand=by_hand(turn, move.rung, move.version))
+    if any(rule.trigger for rule in move.rules):  # what was lost does not come back by stepping
+        recovery(turn)
     turn.note(f"{_verb(step)}: {move.why}")
     if turn.open_incident.shadow:
         _shadow(turn, step)
@@ -273,6 +275,8 @@ def _not_done(turn: Turn, result: LeverResult) -> None:
     turn.move(Cause.NOT_PULLED)
     fact(turn, action=f"{_verb(step)}: {result.outcome}, {result.detail}")
     overtaken = result.outcome is Outcome.FOREIGN
+    if not overtaken:
+        recovery(turn)
     said = "was overtaken by somebody else's change" if overtaken else "was refused"
     tell(
         turn,

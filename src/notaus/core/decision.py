@@ -12,7 +12,7 @@ from notaus.core.hold import Hold, Run
 from notaus.core.incident import HELPED, Cause, Incident, Phase, Step
 from notaus.core.ladder import Place
 from notaus.core.limits import Permit, Ruling, rule_on
-from notaus.core.paging import by_hand, describe, end_notice, fact, notice, readings, recovery_contacts, tell
+from notaus.core.paging import by_hand, describe, end_notice, fact, notice, readings, recovery, recovery_contacts, tell
 from notaus.core.rule import INVESTIGATE, Rule, Severity
 from notaus.core.state import Lock
 from notaus.core.turn import Turn, stands
@@ -246,6 +246,7 @@ def _not_resolved(turn: Turn, incident: Incident, lines: tuple[str, ...]) -> Non
         return
     describe(turn, rules, {})
     fact(turn, cohorts=cohorts(turn))
+    recovery(turn)
     turn.move(Cause.NOT_HELPED)
     tell(
         turn,

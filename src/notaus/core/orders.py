@@ -25,7 +25,7 @@ from notaus.core.event import (
 from notaus.core.incident import Phase, Step
 from notaus.core.ladder import KvLever
 from notaus.core.limits import Permit, rule_on
-from notaus.core.paging import by_hand, describe, duration, fact, tell
+from notaus.core.paging import by_hand, describe, duration, fact, recovery, tell
 from notaus.core.release import REMEMBERED
 from notaus.core.release import Release as Announced
 from notaus.core.rule import Rule
@@ -165,6 +165,7 @@ def _only_tell(turn: Turn, rule: Rule, order: Trigger, reason: str) -> None:
     turn.join((rule.name,))
     describe(turn, [rule], {})
     fact(turn, by_hand=by_hand(turn, rule.then))
+    recovery(turn)
     tell(turn, f"{rule.name}, reported by {order.by}", order.reason, reason, loud=True, severity=rule.severity)
     turn.answer(False, f"people are told, nothing was done: {reason}")
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 
 from notaus.core import words
 from notaus.core.effect import Send
@@ -257,6 +259,35 @@ def by_hand(turn: Turn, rung: str, version: str | None = None) -> str:
             return kv_command(lever, fields)
         case DeploymentLever():
             return f'npx wrangler rollback {version or "VERSION_ID"} --name {lever.script} --message "by hand"'
+
+
+def recovery(turn: Turn) -> None:
+    """Put the service's recovery commands on the page, filled in: they are people's to run."""
+    names = _placeholders(turn)
+    for name, command in turn.service.recovery.items():
+        text = _PLACEHOLDER.sub(lambda found: names.get(found[1], found[0]), command)
+        turn.update(facts={**turn.open_incident.facts, f"recovery: {name}": text})
+
+
+_PLACEHOLDER = re.compile(r"\$([a-z_]+)")
+"""Names that stand for nothing we know are left as they are: the shell may know them."""
+
+
+def _placeholders(turn: Turn) -> Mapping[str, str]:
+    """What stands for itself in a recovery command, as far as it is known."""
+    incident, day = turn.open_incident, datetime.fromtimestamp(turn.now, UTC)
+    step = incident.step
+    known = {
+        "service": turn.service.name,
+        "worker": turn.service.worker,
+        "account": turn.service.account,
+        "incident": incident.id,
+        "version": step.version if step is not None else None,
+        "bad_version": step.away_from if step is not None else None,
+        "date": day.strftime("%Y%m%d"),
+        "yesterday": (day - timedelta(days=1)).strftime("%Y%m%d"),
+    }
+    return {name: text for name, text in known.items() if text is not None}
 
 
 def kv_command(lever: KvLever, fields: Mapping[str, object]) -> str:

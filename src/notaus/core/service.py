@@ -91,6 +91,8 @@ class Service:
     verify: tuple[Check, ...] = ()
     evidence: tuple[Exhibit, ...] = ()
     """What is kept when an incident's first lever is pulled."""
+    recovery: Mapping[str, str] = field(default_factory=dict)
+    """Commands for people, by name, for when stepping is not enough; shown, never run."""
     restore: Restore = field(default_factory=Restore)
     contacts: Contacts = field(default_factory=Contacts)
     propagation: int = 60
