@@ -6,7 +6,7 @@ import pytest
 
 from notaus.core.page import Kind, Status
 from notaus.core.rule import Severity
-from notaus.notify.text import cut, headline, plain, word
+from notaus.notify.text import cut, headline, is_command, plain, word
 
 from .messages import a_message
 
@@ -47,3 +47,9 @@ def test_a_cut_text_says_that_it_was_cut() -> None:
     """Half a sentence would be taken for a whole one."""
     assert cut("abcdef", 6) == "abcdef"
     assert cut("abcdefg", 6) == "abcde…"
+
+
+def test_a_recovery_command_is_shown_as_something_to_be_typed() -> None:
+    """A channel would wrap it or make its quotes curly, and it would do something else when pasted."""
+    assert is_command("recovery: restore from R2", "npx wrangler r2 object get x")
+    assert not is_command("values", "native.error_rate 4 %")

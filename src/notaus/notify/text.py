@@ -87,7 +87,8 @@ def plain(message: Message) -> str:
 
 def is_command(key: str, value: str) -> bool:
     """Whether a fact is something to be typed: shown apart, unbroken, ready to be copied."""
-    return "command" in key.casefold() or "by hand" in key.casefold().replace("_", " ") or "\n" in value
+    name = key.casefold().replace("_", " ")
+    return "command" in name or "by hand" in name or name.startswith("recovery:") or "\n" in value
 
 
 def is_address(value: str) -> bool:
