@@ -105,7 +105,7 @@ def _done(found: Findings) -> Iterator[str]:
         for result in checks.result.results:
             said = "passed" if result.passed else "**failed**"
             yield f"    - **{_time(checks.now, '%H:%M:%S')}** - {said}: {_plain(f'{result.name}: {result.detail}')}"
-    for name in ("why", "evidence", "verified", "replaced"):
+    for name in ("reason", "evidence", "verified", "replaced"):
         if name in facts:
             yield f"- **{name.capitalize()}:** {_plain(facts[name])}"
     for name, words in (("by hand", "The same by hand"), ("undo", "Back to what was there before")):
