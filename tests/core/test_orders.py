@@ -22,7 +22,7 @@ from notaus.core.event import (
 )
 from notaus.core.incident import Phase
 from notaus.core.page import Message
-from notaus.core.rule import Severity
+from notaus.core.rule import Alert, Severity
 from notaus.core.service import Mode, OverridePolicy
 from notaus.core.state import Notice, State
 from notaus.core.verification import RampStep, Restore, RestoreNeed
@@ -839,3 +839,17 @@ def test_the_end_of_an_alert_without_an_incident_is_nothing() -> None:
     told = order(situation, Cleared(situation.at, "alertmanager", "database", "pool empty"))
     assert told == (True, "no open incident is about it")
     assert situation.phase is None
+
+
+def test_a_button_pressed_long_after_everything_is_refused_as_politely() -> None:
+    """The daemon would stumble over an answer where no incident is open to note it in."""
+    accepted, said = order(a_situation(), Answer(T0, "eve", True, "books-1", HIGHER))
+    assert (accepted, said) == (False, "pagerduty: lead is none of the approvers of pix")
+
+
+def test_an_alert_must_come_by_its_hook_and_say_everything() -> None:
+    """Another alert would stop the service."""
+    named = Alert("alertmanager", (("alertname", "a"), ("env", "live")))
+    assert named.is_met("alertmanager", {"alertname": "a", "env": "live", "pod": "1"})
+    assert not named.is_met("cloudflare", {"alertname": "a", "env": "live"})
+    assert not named.is_met("alertmanager", {"alertname": "a"})
