@@ -37,6 +37,8 @@ PATHS = {name: f"p4th-of-the-{name}-s3cret" for name in ("webhook_url", "url")}
 API_TOKEN = WORD.format("api_token")
 PASSWORD = "p4ssw0rd-of-the-database"
 QUERY = "qu3ry-tok3n-of-the-hook"
+HEADER = WORD.format("headers")
+"""Planted in a service file alone, where a source of its kind stands."""
 EVERY = (*PLANTED.values(), *PATHS.values(), PASSWORD, QUERY)
 
 
@@ -56,7 +58,7 @@ def spellings(secret: str) -> set[str]:
 
 def assert_clean(where: str, text: str) -> None:
     assert text, f"{where}: nothing came out, so nothing was looked at"
-    for secret in EVERY:
+    for secret in (*EVERY, HEADER):
         for spelling in spellings(secret):
             assert spelling not in text, f"{where} holds {secret}: …{text[max(0, text.index(spelling) - 200) :][:400]}"
 
@@ -106,7 +108,7 @@ def logged(monkeypatch: pytest.MonkeyPatch) -> Iterator[io.StringIO]:
 
 def test_every_key_that_is_declared_a_secret_is_planted() -> None:
     """A new secret would go unwatched."""
-    assert secret_keys() == {*PLANTED, *PATHS, "store"}
+    assert secret_keys() == {*PLANTED, *PATHS, "store", "headers"}
 
 
 class Echo(httpx.AsyncBaseTransport):
@@ -123,7 +125,7 @@ class Echo(httpx.AsyncBaseTransport):
                 raise httpx.ConnectError(f"no way to {heard}", request=request)
             case 1:
                 return httpx.Response(403, json={"success": False, "errors": [{"code": 1, "message": heard}]})
-            case 2:
+            case 2 if "/values/" not in request.url.path:  # there any JSON is what people keep in the key, and is kept
                 return httpx.Response(200, json={"errors": [{"message": heard}], "success": False})
             case _:
                 raise RuntimeError(f"unforeseen: {heard}")
@@ -184,7 +186,9 @@ def test_secrets_written_in_the_files_stay_there(tmp_path: Path, logged: io.Stri
     text = at.read_text().replace("${CLOUDFLARE_API_TOKEN}", PLANTED["token"])
     at.write_text(text)
     pix = tmp_path / "config" / "services" / "pix-immo.yaml"
-    pix.write_text(pix.read_text().replace("${PIX_DATABASE_URL}", f"postgresql://notaus:{PASSWORD}@db.invalid/pix"))
+    queue = f"source: prometheus, url: http://prometheus.invalid, query: queue, headers: {{Authorization: '{HEADER}'}}"
+    given = pix.read_text().replace("${PIX_DATABASE_URL}", f"postgresql://notaus:{PASSWORD}@db.invalid/pix")
+    pix.write_text(given.replace("signals:\n", f"signals:\n  queue: {{{queue}}}\n", 1))
     environment = settings(box) | {"NOTAUS_STORE": str(tmp_path / "journal.sqlite")}
     configuration = config.load(tmp_path / "config", environment)
     assert_clean("repr of the configuration", repr(configuration))

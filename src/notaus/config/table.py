@@ -122,7 +122,11 @@ def read_keys(keys: Keys, node: Node, report: Report) -> Values:
 
 
 def _keep_secret(key: Key[Any], value: Node) -> None:
-    """Before anything can be said about it."""
+    """Before anything can be said about it; of a mapping, each of its values."""
+    if isinstance(value, Table):
+        for _, each in value:
+            _keep_secret(key, each)
+        return
     text = str(value.value) if isinstance(value, Scalar) and not value.unset else ""
     log.redact_address(text, whole=not key.in_part)
     if not key.in_part:

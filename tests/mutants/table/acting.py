@@ -238,8 +238,8 @@ MUTANTS = (
     ),
     Mutant(
         "core/fleet.py",
-        "if c not in told]",
-        "]",
+        "c.person and c not in told]",
+        "c.person]",
         "a message goes round between two contacts that fail",
         "tests/core/test_paging.py::test_where_a_channel_fails_the_next_contact_is_told_and_it_ends",
     ),
