@@ -276,3 +276,25 @@ def test_without_a_word_about_evidence_none_is_kept() -> None:
     """A service would be read and copied that nobody asked it of."""
     situation = acting()
     assert collects(situation) == []
+
+
+def test_where_nothing_was_kept_and_nothing_failed_the_page_says_nothing() -> None:
+    """People would look for evidence in a place that has no name."""
+    situation = a_situation(a_service(evidence=KEEPING), levers=None)
+    situation.until(Phase.ACTING, BAD)
+    (asked,) = collects(situation)
+    situation.take(Collected(situation.at + 70, asked.id, Kept("", 0, 0)))
+    assert "evidence kept" not in situation.incident.facts
+    assert collects(situation) == []
+
+
+def test_the_end_of_a_lever_that_a_later_step_has_overtaken_is_not_the_later_ones() -> None:
+    """The step to the safest rung would count as done while its lever is still being pulled."""
+    situation = a_situation(levers=None)
+    situation.until(Phase.ACTING, MILD)
+    situation.run(195, BAD)
+    earlier, later = situation.pulled
+    situation.end_lever(earlier)
+    assert situation.phase is Phase.ACTING
+    situation.end_lever(later)
+    assert situation.phase is Phase.VALIDATING

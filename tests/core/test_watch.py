@@ -315,6 +315,7 @@ def test_the_ten_minutes_before_a_deployment_are_remembered_and_only_they() -> N
     assert missing_before(situation.service, situation.state) == frozenset()
     forgotten = replace(situation.state, before={})
     assert "edge.error_rate" in missing_before(situation.service, forgotten)
+    assert missing_before(situation.service, replace(forgotten, before_end=None)) == frozenset(), "there is no before"
     situation.run(2 * situation.service.lookback)
     situation.state = replace(situation.state, before={})
     situation.at += STEP
