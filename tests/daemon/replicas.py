@@ -154,6 +154,7 @@ class Replicas(Town):
             if (
                 taken
                 and event["routing_key"].rstrip("0") == routing_key
+                and "dedup_key" in event  # what is quiet is a change event, and has none
                 and "/journal" not in event["dedup_key"]
                 and "payload" in event
             ):

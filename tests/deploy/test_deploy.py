@@ -189,7 +189,9 @@ def test_compose_hands_over_every_variable_of_the_configuration() -> None:
     handed = set(load(DEPLOY / "compose.yaml")["services"]["notaus"]["environment"])
     example = set(re.findall(r"^(\w+)=", (DEPLOY / "notaus.env.example").read_text(encoding="utf-8"), re.MULTILINE))
     for file in (ROOT / "config").rglob("*.yaml"):
-        text = "\n".join(line for line in file.read_text(encoding="utf-8").splitlines() if not line.startswith("#"))
+        text = "\n".join(
+            line for line in file.read_text(encoding="utf-8").splitlines() if not line.lstrip().startswith("#")
+        )
         for name in re.findall(r"\$\{([A-Z][A-Z0-9_]+)\}", text):
             assert name in handed or f"{name}_FILE" in handed, f"{file.name}: {name}"
             assert name in example or f"{name}_FILE" in handed, f"{file.name}: {name}"

@@ -73,9 +73,11 @@ class Follower:
         first = self.seen
         with waiting:
             while True:
+                rests = await self._at_rest()  # first: what is read after it is the outcome
                 body = await self.at.incident(self.incident) or {}
                 self._show(body)
-                if await self._settled(body) or asyncio.get_running_loop().time() > end:
+                settled = rests and (body.get("step") or {}).get("retry_at") is None
+                if settled or asyncio.get_running_loop().time() > end:
                     break
                 await asyncio.sleep(LOOK_EVERY)
         step = body.get("step") or {}
@@ -89,12 +91,10 @@ class Follower:
             "timeline": list(body.get("timeline") or ())[first:],
         }
 
-    async def _settled(self, body: Mapping[str, Any]) -> bool:
+    async def _at_rest(self) -> bool:
+        """Whether no lever is being pulled and no check runs."""
         state = (await self.at.status())["services"].get(self.service)
-        if state is None:
-            return True
-        busy = any(effect.endswith(ACTING) for effect in state["under_way"])
-        return not busy and (body.get("step") or {}).get("retry_at") is None
+        return state is None or not any(effect.endswith(ACTING) for effect in state["under_way"])
 
     def _show(self, body: Mapping[str, Any]) -> None:
         lines = list(body.get("timeline") or ())

@@ -113,8 +113,6 @@ class Service:
     """Addresses for its pages, by what they are: `status page`, `dashboard`."""
     baselines: Mapping[str, Baseline] | None = None
     """The usual behaviour by signal, where it is given rather than learned (scenarios, backtests)."""
-    lookback: int = field(init=False, compare=False, repr=False)
-    """Seconds of samples kept at hand: the longest rule, an episode of evidence, the hour-ago look of `blind`."""
     _rules: Mapping[str, Rule] = field(init=False, compare=False, repr=False)
     _spans: dict[tuple[str, ...], tuple[int, int]] = field(init=False, compare=False, repr=False)
     """Settle time and window by the signals of a rule. Worked out once: a tick asks a hundred times."""
@@ -122,8 +120,12 @@ class Service:
     def __post_init__(self) -> None:
         object.__setattr__(self, "_rules", {rule.name: rule for rule in self.rules})
         object.__setattr__(self, "_spans", {})
+
+    @property
+    def lookback(self) -> int:
+        """Seconds of samples kept at hand: the longest rule, an episode of evidence, the hour-ago look of `blind`."""
         longest = (max(r.hold, r.hold_within or 0) + self.window(r) + self.settle(r) for r in self.rules)
-        object.__setattr__(self, "lookback", max(longest, default=0) + 4500)
+        return max(longest, default=0) + 4500
 
     @property
     def called(self) -> str:
