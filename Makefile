@@ -76,7 +76,7 @@ rules: venv  ## Prometheus' own judgement of the alert rules, where promtool is 
 
 unit: venv  ## every test that `coverage` and `scenarios` have not run
 	@dev/postgresql >/dev/null || true  # unpacked once, not by two workers
-	$(BIN)/python -m pytest -n 2 -rs --ignore tests/core --ignore tests/scenarios --ignore tests/simulation
+	$(BIN)/python -m pytest -n 2 --dist loadfile -rsfE --ignore tests/core --ignore tests/scenarios --ignore tests/simulation
 	@echo 'not run: the simulation (tests/simulation): make simulation'
 
 simulation: venv  ## 200 seeds of six simulated hours in a hostile world, each twice
