@@ -171,7 +171,9 @@ def test_an_unreachable_postgresql_is_told_in_time_without_its_password() -> Non
     """The daemon would hang at start, or write the password to its log."""
     pytest.importorskip("psycopg")
     start = time.monotonic()
-    with pytest.raises(JournalFailed, match=r"postgresql\+psycopg://notaus:(\*\*\*|\[redacted\])@127.0.0.1:1/db") as failure:
+    with pytest.raises(
+        JournalFailed, match=r"postgresql\+psycopg://notaus:(\*\*\*|\[redacted\])@127.0.0.1:1/db"
+    ) as failure:
         Journal.open(f"postgresql://notaus:{SECRET}@127.0.0.1:1/db")
     assert time.monotonic() - start < 10
     assert SECRET not in "".join(traceback.format_exception(failure.value))
