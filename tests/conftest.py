@@ -1,4 +1,7 @@
-"""PostgreSQL for whoever needs it: one server a session, where its programs are to be had (dev/postgresql)."""
+"""For every test: secrets one test makes known are not masked in the next; PostgreSQL for whoever needs it.
+
+One server a session, where its programs are to be had (dev/postgresql).
+"""
 
 from __future__ import annotations
 
@@ -6,7 +9,17 @@ from collections.abc import Iterator
 
 import pytest
 
+from notaus import log
 from tests.postgresql import PostgreSQL, a_server, programs
+
+
+@pytest.fixture(autouse=True)
+def _secrets_known_to_one_test_only() -> Iterator[None]:
+    """Otherwise a word one test gave as a token, such as `nowhere`, is missing from the messages another test reads."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(log, "_known", set(log._known))
+        patch.setattr(log, "_pattern", log._pattern)
+        yield
 
 
 @pytest.fixture(scope="session")
