@@ -186,7 +186,7 @@ async def test_a_start_without_network_names_its_own_time_and_is_set_right_later
     assert app.engine.guarded["pix-immo"].state.tick > START + 3600
     await asyncio.sleep(60)
     assert app.engine.guarded["pix-immo"].state.tick == (START + 120) // 15 * 15
-    assert app.ready()[0]
+    assert app.desk.ready()[0]
 
 
 @in_a_house()
@@ -195,14 +195,14 @@ async def test_stop_ends_what_is_under_way_and_gives_the_lease_back(house: House
     app = await house.app()
     await asyncio.sleep(16)
     house.box.faults.add("kv.put", ["slow:4"])
-    reply = await app.order("pix-immo", SetRung(app.now(), "anna", "reduced"))
+    reply = await app.desk.order("pix-immo", SetRung(app.desk.now(), "anna", "reduced"))
     assert reply.accepted
     await app.stop()
     assert house.journal.holder(house.box.account.id, house.now()) is None
     assert "LeverEnded" in [e.kind for e in house.journal.events()]
     assert len(house.box.writes) == 1
     with pytest.raises(NotausError, match="not running"):
-        await app.order("pix-immo", SetRung(app.now(), "anna", "normal"))
+        await app.desk.order("pix-immo", SetRung(app.desk.now(), "anna", "normal"))
 
 
 @in_a_house()
@@ -211,7 +211,7 @@ async def test_the_lease_is_kept_while_a_lever_comes_to_its_end_at_stop(house: H
     app = await house.app()
     await asyncio.sleep(16)
     house.box.faults.add("kv.put", [503] * 40)
-    await app.order("pix-immo", SetRung(app.now(), "anna", "reduced"))
+    await app.desk.order("pix-immo", SetRung(app.desk.now(), "anna", "reduced"))
     stopping = asyncio.create_task(app.stop())
     for _ in range(18):
         await asyncio.sleep(1)
@@ -225,13 +225,13 @@ async def test_health_tells_a_loop_that_has_ended_and_bells_that_are_silent(hous
     """A silent daemon is worse than none: the supervisor restarts what is not healthy."""
     app = await house.app()
     await asyncio.sleep(20)
-    assert app.healthy() == (True, "the loop turns")
-    assert app.ready()[0]
+    assert app.desk.healthy() == (True, "the loop turns")
+    assert app.desk.ready()[0]
     app.bells.stop()
     await asyncio.sleep(200)
-    assert not app.healthy()[0]
+    assert not app.desk.healthy()[0]
     await app.crash()
-    assert app.healthy() == (False, "the loop has ended")
+    assert app.desk.healthy() == (False, "the loop has ended")
 
 
 @in_a_house()
@@ -240,8 +240,8 @@ async def test_a_replica_without_the_lease_is_not_ready_and_takes_no_order(house
     await house.app()
     second = await house.app()
     await asyncio.sleep(16)
-    assert not second.ready()[0]
-    reply = await second.order("pix-immo", SetRung(second.now(), "anna", "emergency"))
+    assert not second.desk.ready()[0]
+    reply = await second.desk.order("pix-immo", SetRung(second.desk.now(), "anna", "emergency"))
     assert reply == Reply(False, "this replica does not own the account now")
     assert house.box.writes == []
 
@@ -273,14 +273,14 @@ async def test_a_disk_that_fills_up_between_two_polls_is_told_as_well(house: Hou
     journal.full = True
     await asyncio.sleep(30)
     assert "disk is full" in told[0]
-    assert "disk is full" in app.ready()[1]
+    assert "disk is full" in app.desk.ready()[1]
     assert app.engine.guarded == {}
     with pytest.raises(JournalFailed):
         await app.reload(house.configured(lambda service: replace(service, step=30)))
     assert app.configuration is house.configuration  # not half of the new one
     journal.full = False
     await asyncio.sleep(16)
-    assert app.ready()[0]
+    assert app.desk.ready()[0]
     assert "pix-immo" in app.engine.guarded
 
 
@@ -320,7 +320,7 @@ async def test_a_reload_that_takes_an_open_incident_its_ground_is_refused(house:
     """The rung in force would have no name, or the verdict no rule."""
     app = await house.app()
     await asyncio.sleep(16)
-    await app.order("pix-immo", SetRung(app.now(), "anna", "emergency"))
+    await app.desk.order("pix-immo", SetRung(app.desk.now(), "anna", "emergency"))
     await asyncio.sleep(1)
 
     def without(service: Service) -> Service:
@@ -381,7 +381,7 @@ class Outsider:
     """Calls a daemon's hooks."""
 
     def __init__(self, app: App) -> None:
-        page = web.create(app, app.metrics, "planted-web-token")
+        page = web.create(app.desk, app.metrics, "planted-web-token")
         transport = httpx.ASGITransport(page, raise_app_exceptions=False)
         self.http = httpx.AsyncClient(transport=transport, base_url="http://notaus.test")
 
@@ -453,7 +453,9 @@ async def test_only_an_approvers_message_about_an_open_request_has_links_and_eac
     second, stranger = Contact("slack", "#leads"), Contact("slack", "#engineering")
     contacts = replace(guarded.service.contacts, approvers=(*guarded.service.contacts.approvers, second))
     guarded.service = replace(guarded.service, contacts=contacts)
-    request = Request("bookstrack-7", ("errors",), "rolled_back", app.now(), 900, app.now(), "7 %", Severity.WARNING)
+    request = Request(
+        "bookstrack-7", ("errors",), "rolled_back", app.desk.now(), 900, app.desk.now(), "7 %", Severity.WARNING
+    )
     message = a_message(service="bookstrack", request="bookstrack-7")
     sent: list[tuple[Contact, Message]] = []
 
@@ -477,18 +479,18 @@ async def test_only_an_approvers_message_about_an_open_request_has_links_and_eac
     assert (len(first), len(other), len(none), len(first | other)) == (2, 2, 0, 4)
     read = {web.Links(app.link_key).read(address.rsplit("/", 1)[1]) for address in first | other}
     assert {link.contact for link in read if link} == set(contacts.approvers)
-    assert {link.expires for link in read if link} == {app.now() + 900}
+    assert {link.expires for link in read if link} == {app.desk.now() + 900}
     guarded.state = replace(guarded.state, request=replace(request, id="bookstrack-9"))
     assert await addresses() == [set(), set(), set()]
 
 
 async def ended_incident(app: App) -> str:
     """The id of an incident that a person reported and closed."""
-    now = app.now()
-    opened = await app.order("pix-immo", Trigger(now, "anna", "database errors", "pool exhausted"))
+    now = app.desk.now()
+    opened = await app.desk.order("pix-immo", Trigger(now, "anna", "database errors", "pool exhausted"))
     assert opened.incident is not None
     await asyncio.sleep(30)
-    closed = await app.order("pix-immo", Close(app.now(), "anna", opened.incident, "fixed"))
+    closed = await app.desk.order("pix-immo", Close(app.desk.now(), "anna", opened.incident, "fixed"))
     assert closed.accepted
     await asyncio.sleep(5)
     return opened.incident
@@ -543,7 +545,7 @@ async def test_evidence_survives_a_crash_between_the_lever_and_the_copy(house: H
     with TemporaryDirectory() as directory:
         app = await house.app(incidents=Path(directory))
         await asyncio.sleep(60)
-        opened = await app.order("pix-immo", Trigger(app.now(), "anna", "database errors", "pool exhausted"))
+        opened = await app.desk.order("pix-immo", Trigger(app.desk.now(), "anna", "database errors", "pool exhausted"))
         await app.crash()
         house.apps.remove(app)
         app.leadership.journal.release(app.lease(house.box.account.id))  # as its end would

@@ -89,9 +89,9 @@ def test_a_pushed_value_is_judged_and_survives_a_restart(tmp_path: Path, restart
         house.configuration = pushing(house, tmp_path)
         app = await house.app()
         await asyncio.sleep(20)
-        reply = await app.push("pix-immo", "orphaned_intents", [(START + 20, 11)])
+        reply = await app.desk.push("pix-immo", "orphaned_intents", [(START + 20, 11)])
         assert (reply.accepted, reply.text) == (True, "taken")
-        again = await app.push("pix-immo", "orphaned_intents", [(START + 20, 11)])
+        again = await app.desk.push("pix-immo", "orphaned_intents", [(START + 20, 11)])
         assert again.accepted
         if restart:
             await app.stop()
@@ -115,15 +115,15 @@ def test_a_push_that_cannot_be_taken_says_why(tmp_path: Path) -> None:
         house.configuration = pushing(house, tmp_path)
         app = await house.app()
         await asyncio.sleep(20)
-        other = await app.push("pix-immo", "native.error_rate", [(START, 1)])
+        other = await app.desk.push("pix-immo", "native.error_rate", [(START, 1)])
         assert (other.accepted, other.text) == (
             False,
             "pix-immo has no signal `native.error_rate` that takes values; those that do: orphaned_intents",
         )
-        late = await app.push("pix-immo", "orphaned_intents", [(START - 3600, 1)])
+        late = await app.desk.push("pix-immo", "orphaned_intents", [(START - 3600, 1)])
         assert (late.accepted, "too old" in late.text) == (False, True)
         with pytest.raises(NotausError, match="nosuch is not guarded here now"):
-            await app.push("nosuch", "orphaned_intents", [(START, 1)])
+            await app.desk.push("nosuch", "orphaned_intents", [(START, 1)])
 
     play()
 

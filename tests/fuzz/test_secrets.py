@@ -151,7 +151,7 @@ def test_everybody_repeats_the_secrets_and_none_comes_out(logged: io.StringIO, t
             )
             assert_clean("repr of what reaches outside", repr(vars(app.outside)))
             token = web_token(configuration.settings)
-            page = web.create(app, app.metrics, token)
+            page = web.create(app.desk, app.metrics, token)
             await app.start()
             await asyncio.sleep(600)
             async with httpx.AsyncClient(

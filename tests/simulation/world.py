@@ -605,7 +605,7 @@ class World:
             return
         begun = self.true_time()
         try:
-            reply: Any = await leader.app.order(service, order)
+            reply: Any = await leader.app.desk.order(service, order)
             text = reply.text
         except NotausError as failed:
             reply, text = None, f"failed: {failed}"

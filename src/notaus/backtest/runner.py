@@ -226,7 +226,9 @@ class _Stage:
         if flagged:
             await self._until(EPOCH - LEAD + 1)
             for version in flagged:
-                await self.apps[0].order(self.service.name, events.Judge(int(self.true_time()), PERSON, version, True))
+                await self.apps[0].desk.order(
+                    self.service.name, events.Judge(int(self.true_time()), PERSON, version, True)
+                )
         due = sorted(self.scenario.events, key=lambda e: e.at)
         tick = self.scenario.tick
         for at in range(EPOCH - LEAD // tick * tick, EPOCH + self.scenario.end + 1, tick):
@@ -318,7 +320,9 @@ class _Stage:
     async def _say(self, event: Event, order: events.Order) -> None:
         app = self._leading()
         try:
-            reply = await app.order(self.service.name, order) if app is not None else Reply(False, "notaus is down")
+            reply = (
+                await app.desk.order(self.service.name, order) if app is not None else Reply(False, "notaus is down")
+            )
         except NotausError as error:
             reply = Reply(False, str(error))
         self.replies.append((event.at, event.kind, reply))

@@ -54,7 +54,7 @@ class Deputy:
                         "is `listen:` its address? Otherwise stop it, or wait 15 s if it was killed"
                     )
                 errors().print(f"no daemon answers at {where}: acting in its place", style="yellow")
-                begun = app.now()
+                begun = app.desk.now()
                 await _until(lambda: _has_looked(app, service, begun), POLL_SECONDS)
                 yield cls(app)
                 await _until(lambda: not app.engine.guarded[service].state.outbox, SEND_SECONDS)
@@ -68,20 +68,20 @@ class Deputy:
         from notaus.web.orders import parsed
 
         try:
-            order = parsed(name, json.dumps(dict(body)).encode()).order(self.app.now())
+            order = parsed(name, json.dumps(dict(body)).encode()).order(self.app.desk.now())
         except Problem as problem:
             raise ConfigurationError(f"{problem.error}; {problem.hint}") from None
-        reply = await self.app.order(service, order)
+        reply = await self.app.desk.order(service, order)
         return Answer(reply.accepted, reply.text, reply.incident)
 
     async def status(self) -> Mapping[str, Any]:
-        return self.app.status()
+        return self.app.desk.status()
 
     async def incidents(self, limit: int) -> Sequence[Mapping[str, Any]]:
-        return await self.app.incidents(limit)
+        return await self.app.desk.incidents(limit)
 
     async def incident(self, id: str) -> Mapping[str, Any] | None:
-        return await self.app.incident(id)
+        return await self.app.desk.incident(id)
 
 
 def _alone(configuration: Configuration, service: str) -> Configuration:
