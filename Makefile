@@ -17,7 +17,7 @@ LOCKS := requirements.lock requirements-build.lock requirements-dev.lock
 COMPILE := uv pip compile --quiet --generate-hashes --no-emit-index-url --no-header --universal --python-version 3.11
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test venv judges lint coverage scenarios rules unit simulation soak load mutants lock docs clean
+.PHONY: help demo test venv judges lint coverage scenarios rules unit audit simulation soak load mutants lock docs clean
 
 help:  ## this list
 	@sed -nE 's/^([a-z]+):.*## (.*)/  make \1|\2/p' $(MAKEFILE_LIST) | column -t -s '|'
@@ -47,7 +47,7 @@ venv: $(VENV)/.dev  ## .venv with everything for development
 demo: $(VENV)/.runtime  ## sandbox, daemon and two incidents, in about a minute
 	$(BIN)/notaus demo
 
-test: venv judges lint coverage scenarios rules unit  ## everything that can be checked here
+test: venv judges lint coverage scenarios rules unit audit  ## everything that can be checked here
 	@dev/not-run
 
 judges: venv  ## clients and engines that are not ours (docs/testing.md), as far as they can be had
@@ -79,6 +79,9 @@ unit: venv  ## every test that `coverage` and `scenarios` have not run
 	$(BIN)/python -m pytest -n 2 --dist loadfile -rsfE --ignore tests/core --ignore tests/scenarios --ignore tests/simulation
 	@echo 'not run: the simulation (tests/simulation): make simulation'
 
+audit: venv  ## known vulnerabilities of what the locks name, as far as they can be looked up
+	@$(BIN)/python dev/audit.py
+
 simulation: venv  ## 200 seeds of six simulated hours in a hostile world, each twice
 	$(BIN)/python -m pytest -n 2 tests/simulation
 
@@ -94,7 +97,7 @@ mutants: venv  ## small wrong edits, each of which its test must notice: ONLY=le
 # --- chores -------------------------------------------------------------------------------------------------------
 
 lock:  ## resolve the dependencies anew (needs uv)
-	$(COMPILE) pyproject.toml --upgrade --output-file requirements.lock
+	$(COMPILE) pyproject.toml --upgrade --extra postgresql --output-file requirements.lock
 	$(COMPILE) pyproject.toml --upgrade --group dev --extra apprise --extra postgresql --constraint requirements.lock \
 	  --output-file requirements-dev.lock
 	dev/build-requirements | $(COMPILE) - --upgrade --no-annotate --constraint requirements-dev.lock \

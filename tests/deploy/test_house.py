@@ -35,6 +35,11 @@ def test_the_locks_agree_with_each_other() -> None:
     assert {name for name in build.keys() & dev.keys() if build[name] != dev[name]} == set()
 
 
+def test_the_image_has_the_driver_of_each_store_that_the_settings_allow() -> None:
+    """Else `store: postgresql://…` would end every container at its start: the image is made of this lock alone."""
+    assert pins("requirements.lock").keys() >= {"sqlalchemy", "psycopg", "psycopg-binary"}
+
+
 def test_the_licences_name_every_package_that_is_shipped() -> None:
     """Else a dependency comes in without anybody having looked at its terms. `make docs` writes the page anew."""
     page = (ROOT / "docs" / "licences.md").read_text(encoding="utf-8")
