@@ -11,7 +11,7 @@ from pydantic_core import PydanticCustomError
 
 from notaus.core import event
 from notaus.web.answers import Problem
-from notaus.web.orders import Name, mistakes
+from notaus.web.orders import WHOLE, Name, mistakes
 
 MOST_ALERTS = 500
 LONGEST = 500
@@ -93,7 +93,14 @@ class Notification(Delivery):
 class Deployment(Delivery):
     """What CI says after it has deployed."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+    model_config = ConfigDict(
+        extra="forbid",
+        frozen=True,
+        strict=True,
+        json_schema_extra={
+            "anyOf": [{"required": [one], "properties": {one: {"type": "string"}}} for one in ("version", "tag")]
+        },
+    )
 
     service: Annotated[Name, Field(description="The guarded service.")]
     by: Annotated[Name, Field(description="Who deployed: a person or a pipeline.")]
@@ -119,8 +126,11 @@ class Value(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
-    value: Annotated[int | float, Field(ge=-1e18, le=1e18, allow_inf_nan=False)]
-    time: Annotated[int | None, Field(ge=0, le=10**11, description="Epoch seconds; left out, now.")] = None
+    value: Annotated[
+        int | float,
+        Field(ge=-1e18, le=1e18, allow_inf_nan=False, json_schema_extra={"minimum": -1e18, "maximum": 1e18}),
+    ]
+    time: Annotated[int | None, Field(ge=0, le=10**11, description="Epoch seconds; left out, now."), WHOLE] = None
 
 
 class Pushed(Delivery):

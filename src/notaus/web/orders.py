@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, ClassVar
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 from pydantic_core import PydanticCustomError
 
 from notaus.core import event
@@ -12,6 +12,12 @@ from notaus.web.answers import Problem
 
 MOST_SECONDS = 30 * 24 * 3600
 """A hold longer than this was surely meant to be shorter; it can be renewed."""
+
+
+ONE_LINE = r"^[^\x00-\x1f\x7f]*[^\s\x00-\x1f\x7f][^\x00-\x1f\x7f]*$"
+READABLE = r"^[^\x00-\x08\x0b-\x1f\x7f]*$"
+NOT_BLANK = r"^[^\x00-\x08\x0b-\x1f\x7f]*[^\s\x00-\x1f\x7f][^\x00-\x08\x0b-\x1f\x7f]*$"
+"""The same as the checks below, for the API's description: its patterns would make no good messages."""
 
 
 def _one_line(text: str) -> str:
@@ -32,10 +38,18 @@ def _not_blank(text: str) -> str:
     return text
 
 
+def _whole(value: object) -> object:
+    """JSON knows one kind of number, and some senders write 3600 as 3600.0."""
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
 # These end up in pages, terminals and logs.
-Name = Annotated[str, Field(min_length=1, max_length=200), AfterValidator(_one_line)]
-Remark = Annotated[str, Field(max_length=2000), AfterValidator(_readable)]
-Text = Annotated[Remark, Field(min_length=1), AfterValidator(_not_blank)]
+Name = Annotated[
+    str, Field(min_length=1, max_length=200, json_schema_extra={"pattern": ONE_LINE}), AfterValidator(_one_line)
+]
+Remark = Annotated[str, Field(max_length=2000, json_schema_extra={"pattern": READABLE}), AfterValidator(_readable)]
+Text = Annotated[Remark, Field(min_length=1, json_schema_extra={"pattern": NOT_BLANK}), AfterValidator(_not_blank)]
+WHOLE = BeforeValidator(_whole)
 
 
 class Body(BaseModel):
@@ -53,7 +67,7 @@ class Body(BaseModel):
 
 class Hold(Body):
     does: ClassVar[str] = "No version rollbacks for a while; with `all`, no KV step either."
-    seconds: Annotated[int, Field(ge=1, le=MOST_SECONDS, description="How long from now.")]
+    seconds: Annotated[int, Field(ge=1, le=MOST_SECONDS, description="How long from now."), WHOLE]
     reason: Text
     all: bool = False
 
