@@ -18,8 +18,8 @@ _HEAD = f"""# Configuration
 This page is generated from the declarations that the loader reads: `python -m notaus.config.reference`.
 
 A configuration is a directory: `notaus.yaml` for the daemon, `services/*.yaml` with one service each. `notaus check`
-tells every mistake at once, each with file, line and what would be right; `notaus schema` prints a JSON Schema for
-editors.
+tells every mistake at once, each with file, line and what would be right, and [contradictions](check.md) as warnings;
+`notaus schema` prints a JSON Schema for editors.
 
 ## How it is written
 

@@ -12,6 +12,7 @@ from notaus.config.containers import Entries
 from notaus.config.daemon_keys import CHANNEL_KINDS
 from notaus.config.document import Node, Scalar, Table
 from notaus.config.ladder import NOWHERE, read_ladder
+from notaus.config.lint import lint
 from notaus.config.problems import Misread, Report, Where, near_miss
 from notaus.config.rules import check_durations, ladder_level, read_rules
 from notaus.config.settings import Channels
@@ -78,6 +79,8 @@ def read_service(root: Node, around: Surroundings, report: Report) -> Loaded | N
     service = _service(
         values, defaults, signals, rules, ladder or NOWHERE, checks, restore, contacts, links, around.cap
     )
+    if len(report.problems) == since:
+        lint(values, service, report)
     return Loaded(service, entries, dict(values.get(key.RECOVERY) or {}), root.where, _lever_place(values))
 
 
