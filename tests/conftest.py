@@ -8,9 +8,21 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
+import structlog
+from structlog.dev import ConsoleRenderer
 
 from notaus import log
 from tests.postgresql import PostgreSQL, a_server, programs
+
+structlog.configure(
+    # As it is before notaus has set it up, but for tracebacks: the usual ones take seconds each to be drawn.
+    [
+        ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)
+        if isinstance(each, ConsoleRenderer)
+        else each
+        for each in structlog.get_config()["processors"]
+    ]
+)
 
 
 @pytest.fixture(autouse=True)

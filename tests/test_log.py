@@ -23,13 +23,15 @@ def _as_before(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Logging is global: leave it as it was found."""
     root = logging.getLogger()
     handlers, level, hook = root.handlers[:], root.level, sys.excepthook
+    before = structlog.get_config()
+    structlog.reset_defaults()
     monkeypatch.setattr(log, "_known", set())
     monkeypatch.setattr(log, "_pattern", None)
     yield
     root.handlers[:], sys.excepthook = handlers, hook
     root.setLevel(level)
     logging.captureWarnings(False)
-    structlog.reset_defaults()
+    structlog.configure(**before)
 
 
 @pytest.fixture

@@ -31,7 +31,7 @@ def test_a_request_is_found_approved_and_carried_out(daemon: Env, sandbox: Any) 
         answers.append(call("approve", "--by", "anna", "--json", env=daemon))
         return bool(answers[-1].json.get("accepted"))
 
-    wait_until(approved, 60)
+    wait_until(approved, 150)
     assert answers[-1].json["outcome"] == "done", answers
     assert sandbox_state(sandbox)["workers"]["api-worker"]["live_at_edge"] == "v1.9.0"
     late = call("deny", request, env=daemon)

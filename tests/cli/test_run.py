@@ -5,7 +5,6 @@ from __future__ import annotations
 import shutil
 import signal
 import socket
-import time
 from pathlib import Path
 from typing import Any
 
@@ -30,13 +29,11 @@ def test_it_polls_at_once_reloads_and_stops_when_asked(env: dict[str, str], dire
     """A daemon that cannot be told to stop or to reload is killed, in the middle of a rollback at worst."""
     service = directory / "services" / "pix-immo.yaml"
     with process("run", "--json", "--config", directory, env=env) as started:
-        begun = time.monotonic()
         ready = first_line(started)
         assert ready["event"] == "ready"
         assert ready["services"] == ["bookstrack", "pix-immo"]
         found = {**env, "NOTAUS_LISTEN__PORT": ready["url"].rpartition(":")[2], "NOTAUS_CONFIG": str(directory)}
         wait_until(lambda: call("status", "--json", env=found).json["services"]["pix-immo"]["tick"], 20)
-        assert time.monotonic() - begun < 20
 
         good = service.read_text()
         service.write_text(good.replace("for: 5m", "for: 5").replace("mode: act", "mode: atc"))
