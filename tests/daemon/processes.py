@@ -18,10 +18,9 @@ from typing import Any
 
 import httpx
 
-from notaus.cli.demo.stage import DATABASE, config_in
+from notaus.cli.demo.stage import Clock, config_in, environment
 
 SPEED = 40.0
-ZONE = "3a1f0c5d9b7e4826a0d5c1e2f3b4a596"
 
 
 class Process:
@@ -68,11 +67,11 @@ class Process:
 
 
 class Town:
-    """A sandbox, a daemon that guards pix-immo in it, and eyes on both."""
+    """A sandbox, a daemon that guards services in it, and eyes on both."""
 
     speed = SPEED
 
-    def __init__(self, directory: Path, *, token: str | None = None) -> None:
+    def __init__(self, directory: Path, *services: str, token: str | None = None) -> None:
         self.directory = directory
         self.anchor = time.time()
         with socket.create_server(("127.0.0.1", 0)) as free:
@@ -80,14 +79,15 @@ class Town:
         self.http = httpx.Client(timeout=30.0, trust_env=False)
         self.processes: list[Process] = []
         self.sandbox = self.found()
-        config_in(directory, "pix-immo")
+        config_in(directory, *(services or ("pix-immo",)))
         self.token = token
 
     def found(self) -> Process:
         """Start the sandbox, always at the same address."""
         spot = f"{self.anchor!r},{self.anchor!r},{self.speed!r}"
         self.sandbox = self._keep(Process("sandbox", "--port", str(self.port), "--json", "--clock", spot))
-        self.admin("traffic", service="pix-immo", requests_per_minute=2_000)  # a fast clock is work for the sandbox
+        for service, requests in (("pix-immo", 2_000), ("bookstrack", 300)):  # a fast clock is work for the sandbox
+            self.admin("traffic", service=service, requests_per_minute=requests)
         return self.sandbox
 
     def daemon(self) -> Process:
@@ -98,27 +98,9 @@ class Town:
         return process
 
     def _env(self) -> dict[str, str]:
-        at = self.sandbox.first
-        channels = {
-            "pagerduty": {
-                name: {"routing_key": name.ljust(32, "0"), "url": f"{at['pages']}/pagerduty/v2/enqueue"}
-                for name in ("pix-oncall",)
-            },
-            "slack": {"#incidents": {"webhook_url": f"{at['pages']}/slack/incidents"}},
-        }
-        return {
-            "CLOUDFLARE_API_TOKEN": self.token or at["token"],
-            "CLOUDFLARE_ACCOUNT_ID": at["account"],
-            "PIX_KV_NAMESPACE": at["kv_namespace"],
-            "PIX_DATABASE_URL": f"sqlite:///{self.directory / DATABASE}",
-            "NOTAUS_CLOUDFLARE__API_URL": at["api"],
-            "NOTAUS_CLOUDFLARE__STATUS_URL": at["admin"].removesuffix("admin") + "status/api/v2/summary.json",
-            "NOTAUS_ORIGINS": json.dumps({"api.pix.immo": at["workers"]["pix-immo"]}),
-            "NOTAUS_CHANNELS": json.dumps(channels),
-            "NOTAUS_CLOCK": json.dumps({"speed": self.speed, "anchor": [self.anchor, self.anchor]}),
-            "NOTAUS_LISTEN__PORT": "0",
-            "NOTAUS_STORE": str(self.directory / "notaus.sqlite"),
-        }
+        clock = Clock(self.anchor, self.anchor, self.speed)
+        env = environment(self.sandbox.first, clock, self.directory)
+        return env if self.token is None else env | {"CLOUDFLARE_API_TOKEN": self.token}
 
     def admin(self, what: str, **body: Any) -> None:
         self.http.post(f"{self.sandbox.first['admin']}/{what}", json=body).raise_for_status()
@@ -130,8 +112,16 @@ class Town:
     @property
     def writes(self) -> list[Any]:
         """What was written to the steering key by way of the API."""
+        return [what["value"] for what in self._done("kv")]
+
+    @property
+    def deployments(self) -> list[Any]:
+        """The tags that were deployed by way of the API."""
+        return [what["tag"] for what in self._done("deployment")]
+
+    def _done(self, kind: str) -> list[Any]:
         state = self.http.get(f"{self.sandbox.first['admin']}/state").json()
-        return [write["what"]["value"] for write in state["writes"] if write["by"] == "api"]
+        return [write["what"] for write in state["writes"] if (write["by"], write["kind"]) == ("api", kind)]
 
     @property
     def pages(self) -> str:

@@ -8,7 +8,7 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,28 @@ from tests.postgresql import PostgreSQL
 TICK = 15.0
 MARGIN = 5.0
 """Seconds of the machine that a busy one may need beside what the clock says."""
+
+
+BOOKSTRACK = """
+name: bookstrack
+account: ${CLOUDFLARE_ACCOUNT_ID}
+worker: api-worker
+mode: act
+signals:
+  health: {source: probe, get: https://api.oooefam.net/health, json: {data.status: ok}}
+ladder:
+  lever: {deployment: api-worker, stable_after: 1h}
+  rungs: {normal: current, rolled_back: last known stable}
+rules:
+  - {name: outage, when: health.failed >= 1, for: 1m, within: 30m of deploy, severity: critical, then: rolled_back}
+require: [new_since_deploy, no_hold, target]
+verify:
+  - {read: deployment}
+  - {get: https://api.oooefam.net/health, json: {data.status: ok, data.version: $target.tag}}
+page:
+  critical: [pagerduty: platform]
+"""
+"""Watched by its health alone: all that its other signals ask is work for the sandbox of a fast clock."""
 
 
 class Line:
@@ -77,24 +99,32 @@ class Line:
             self._server = await asyncio.start_server(self._serve, "127.0.0.1", self.port)
 
     def leave(self) -> None:
+        self._do(self._leave())
         self._loop.call_soon_threadsafe(self._loop.stop)
+
+    async def _leave(self) -> None:
+        await self._cut()
+        await asyncio.gather(*asyncio.all_tasks() - {asyncio.current_task()}, return_exceptions=True)
 
 
 class Replicas(Town):
-    """A sandbox, and daemons that guard pix-immo in it, all with one journal."""
+    """A sandbox, and daemons that guard services in it, all with one journal."""
 
     speed = 20.0
     """A lease lasts 15 s of this clock on the database's, too: 0.75 s of the machine."""
 
-    def __init__(self, directory: Path, database: PostgreSQL) -> None:
-        super().__init__(directory)
+    def __init__(self, directory: Path, database: PostgreSQL, *services: str) -> None:
+        super().__init__(directory, *services)
         self.database = database
         # A session whose client is gone must let go within the lease, which is shorter here by the clock's speed.
         self.store = f"{database.schema()}%20-c%20idle_in_transaction_session_timeout%3D300"
         self.lines: dict[int, Line] = {}
         self.replicas: list[Process] = []
-        for path in (directory / "config" / "services").glob("*.yaml"):
+        files = directory / "config" / "services"
+        for path in files.glob("*.yaml"):
             path.write_text(path.read_text().replace("for: 3m", "for: 1m"))
+        if "bookstrack" in services:
+            (files / "bookstrack.yaml").write_text(BOOKSTRACK)
 
     def join(self) -> Process:
         """One more replica, by a line of its own."""
@@ -161,6 +191,19 @@ class Replicas(Town):
                 found.setdefault(event["dedup_key"], []).append(event["payload"]["summary"])
         return found
 
+    def bad_deployment(self) -> None:
+        """bookstrack answers nothing any more."""
+        self.admin("deploy", service="bookstrack", tag="v2.0.0", faulty={"outage": True})
+
+    def hinder(self, target: str, kind: str) -> None:
+        """The next call of the sandbox to `target` fails like this."""
+        self.admin("faults", target=target, **{"with": [kind]})
+
+    def hindered(self) -> bool:
+        """Every fault has been met."""
+        found = self.http.get(f"{self.sandbox.first['admin']}/faults").json()
+        return all(fault["taken"] for fault in found)
+
     def handled(self) -> bool:
         return bool(self.writes) and "is verified" in self.pages
 
@@ -174,11 +217,30 @@ class Replicas(Town):
 
 
 @contextlib.contextmanager
-def some_replicas(directory: Path, database: PostgreSQL, number: int) -> Iterator[Replicas]:
-    town = Replicas(directory, database)
+def some_replicas(directory: Path, database: PostgreSQL, number: int, *services: str) -> Iterator[Replicas]:
+    town = Replicas(directory, database, *services)
     try:
         for _ in range(number):
             town.join()
         yield town
     finally:
         town.leave()
+
+
+Fault = Callable[[Replicas, Process], None]
+
+
+def freeze(town: Replicas, owner: Process) -> None:
+    os.kill(owner.pid, signal.SIGSTOP)
+
+
+def thaw(town: Replicas, owner: Process) -> None:
+    os.kill(owner.pid, signal.SIGCONT)
+
+
+def kill(town: Replicas, owner: Process) -> None:
+    owner.kill()
+
+
+def nothing(town: Replicas, owner: Process) -> None:
+    """What was killed stays so."""

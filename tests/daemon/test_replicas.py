@@ -5,9 +5,7 @@ Everything runs on a clock 20 times as fast, the lease on the database's clock w
 
 from __future__ import annotations
 
-import os
 import random
-import signal
 import sys
 import time
 from collections.abc import Callable
@@ -17,22 +15,10 @@ import httpx
 import pytest
 
 from tests.daemon.processes import Process
-from tests.daemon.replicas import Replicas, some_replicas
+from tests.daemon.replicas import Fault, Replicas, freeze, kill, nothing, some_replicas, thaw
 from tests.postgresql import PostgreSQL
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="signals")
-
-
-def freeze(town: Replicas, owner: Process) -> None:
-    os.kill(owner.pid, signal.SIGSTOP)
-
-
-def thaw(town: Replicas, owner: Process) -> None:
-    os.kill(owner.pid, signal.SIGCONT)
-
-
-def kill(town: Replicas, owner: Process) -> None:
-    owner.kill()
 
 
 def cut(town: Replicas, owner: Process) -> None:
@@ -47,10 +33,6 @@ def mend(town: Replicas, owner: Process) -> None:
     town.lines[owner.pid].mend()
 
 
-def nothing(town: Replicas, owner: Process) -> None:
-    """What was killed stays so."""
-
-
 def once_each(town: Replicas) -> None:
     """One write, and one incident at the pager."""
     time.sleep(60 / town.speed)
@@ -58,7 +40,6 @@ def once_each(town: Replicas) -> None:
     assert len(town.incidents("pix-oncall")) == 1
 
 
-Fault = Callable[[Replicas, Process], None]
 FAULTS: list[tuple[Fault, Fault, int]] = [
     (kill, nothing, 2),
     (kill, nothing, 3),

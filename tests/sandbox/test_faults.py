@@ -27,6 +27,14 @@ async def test_a_lost_reply_does_the_work_and_drops_the_answer(
     assert box.journal.requests[0].status == 0
 
 
+async def test_a_late_reply_does_the_work_at_once(client: httpx.AsyncClient, box: Sandbox, values: str) -> None:
+    """Whoever is killed while waiting for it must be found to have done it."""
+    box.faults.add("kv.put", ["late_reply:3600"])
+    with pytest.raises(httpx.ReadTimeout):
+        await client.put(f"{values}/a", content=b"1", timeout=0.02)
+    assert box.kv.read(box.kv_namespace, "a") == b"1"
+
+
 @pytest.mark.parametrize(
     ("kind", "error"), [("reset", httpx.ReadError), ("outage", httpx.ConnectError), ("hang", httpx.ReadTimeout)]
 )
@@ -104,7 +112,7 @@ async def test_an_outage_is_not_a_slow_one(client: httpx.AsyncClient, box: Sandb
     assert (await client.get(f"{values}/config")).status_code == 200
 
 
-@pytest.mark.parametrize("kind", ["nonsense", 200, "slow", "slow:x", "lost_reply:3", {"status": "x"}, ""])
+@pytest.mark.parametrize("kind", ["nonsense", 200, "slow", "slow:x", "late_reply", "lost_reply:3", {"status": "x"}, ""])
 def test_a_kind_that_does_not_exist_is_refused(kind: object) -> None:
     """A typo in a scenario must not pass as no fault."""
     with pytest.raises(ValueError, match=r"fault|kind"):

@@ -149,6 +149,8 @@ class App:
         answer = self._decorated(route, self._handled(route, call))
         if answer.delay:
             await self.box.sleep(answer.delay)
+        if kind is not None and kind.name == "late_reply":
+            await self.box.sleep(kind.seconds or 0.0)
         if kind is not None and kind.name == "lost_reply":
             raise Dropped
         return answer

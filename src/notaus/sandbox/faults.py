@@ -12,7 +12,8 @@ TARGETS: Final = (
     "kv.put", "kv.get", "deployments.post", "deployments.get", "versions.get", "analytics", "graphql", "sql",
     "telemetry", "verify", "page", "pagerduty", "slack", "statuspage", "github", "status", "api", "all",
 )  # fmt: skip
-KINDS: Final = ("timeout", "hang", "lost_reply", "reset", "outage", "slow", "html", "garbage", "huge")
+TIMED: Final = ("slow", "late_reply")
+KINDS: Final = ("timeout", "hang", "lost_reply", "reset", "outage", "html", "garbage", "huge", *TIMED)
 HANG_SECONDS: Final = 3_600.0  # beyond any client's deadline
 HUGE_BYTES: Final = 20_000_000
 
@@ -28,12 +29,12 @@ class Kind:
     def __str__(self) -> str:
         if self.name == "status":
             return str(self.status)
-        return f"slow:{self.seconds:g}" if self.name == "slow" and self.seconds is not None else self.name
+        return self.name if self.seconds is None else f"{self.name}:{self.seconds:g}"
 
     @classmethod
     def parse(cls, given: Any) -> Kind:
         """From ``500``, ``"429:30"`` (with Retry-After), ``{"status": 429, "retry_after": 30}``, ``"lost_reply"``,
-        ``"slow:3"``; ValueError for anything else."""
+        ``"slow:3"`` (works after 3 s), ``"late_reply:3"`` (works at once, answers after 3 s); else ValueError."""
         if isinstance(given, dict):
             return cls._of_status(given.get("status"), given.get("retry_after"), given)
         head, _, tail = str(given).partition(":")
@@ -43,8 +44,9 @@ class Kind:
             raise ValueError(
                 f"unknown kind of fault {given!r}: an HTTP status from 400 to 599 or one of {', '.join(KINDS)}"
             )
-        if (head == "slow") != bool(tail):
-            raise ValueError(f"fault {given!r}: write 'slow:SECONDS', and no ':' after any other kind")
+        if (head in TIMED) != bool(tail):
+            times = " or ".join(f"'{kind}:SECONDS'" for kind in TIMED)
+            raise ValueError(f"fault {given!r}: write {times}, and no ':' after any other kind")
         return cls(head, seconds=_seconds(tail, given) if tail else None)
 
     @classmethod
