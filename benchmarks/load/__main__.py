@@ -33,7 +33,11 @@ def table(outcome: Outcome, crowd: Crowd) -> Table:
 
 def heard(hour: Hour) -> None:
     """A sign of life on standard error."""
-    sys.stderr.write(f"{hour.ticks} ticks, {hour.late} late, {sum(hour.requests.values())} requests\n")
+    asked = f"{sum(hour.requests.values())} requests, at most {hour.most} in five minutes"
+    sys.stderr.write(
+        f"{hour.ticks} ticks, {hour.late} late, {asked}; {hour.resident_mb:.0f} MB, {hour.objects:,} objects, "
+        f"{hour.samples:,} samples, journal {hour.journal_mb:.1f} MB, {hour.cpu_seconds:.0f} s CPU\n"
+    )
 
 
 def main() -> None:
@@ -51,6 +55,7 @@ def main() -> None:
         return
     console = Console()
     console.print(table(outcome, crowd))
+    console.print(f"most requests in five minutes: {outcome.hours[-1].most}")
     console.print(f"worst delay of a tick {outcome.worst_delay:.1f} s; refused for a limit: {outcome.refused}")
     console.print(f"/metrics: {outcome.metrics_bytes:,} bytes, {outcome.metrics_seconds * 1000:.0f} ms of CPU")
     console.print(f"pages: {outcome.pages}; problems: {outcome.problems or 'none'}")

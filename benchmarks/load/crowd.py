@@ -15,8 +15,6 @@ from notaus.sandbox.deployments import Worker
 EXAMPLES = Path(__file__).parents[2] / "config"
 HISTORY_SECONDS = 6000
 """Rows from before the start: as far back as the services look."""
-EVERY_SECONDS = 15
-"""The rows of all services are of the multiples of this."""
 LATENCIES = (250.0, 350.0)
 REQUESTS = 100
 """Behind each row."""
@@ -29,6 +27,11 @@ class Crowd:
     count: int
     account: str
     step: int = 15
+
+    @property
+    def every(self) -> int:
+        """Seconds: the rows of all services are of the multiples of this."""
+        return max(15, self.step // 5)
 
     @property
     def pix(self) -> Sequence[str]:
@@ -48,7 +51,8 @@ class Crowd:
 
     def _renamed(self, text: str, old: str, new: str) -> str:
         text = text.replace("${CLOUDFLARE_ACCOUNT_ID}", self.account)
-        return text.replace(f"name: {old}\n", f"name: {new}\nstep: {self.step}s\n", 1)
+        grid = f"step: {self.step}s\nwindow: {max(self.step, 60)}s\n"
+        return text.replace(f"name: {old}\n", f"name: {new}\n{grid}", 1)
 
     def write(self, directory: Path) -> Path:
         """A configuration directory with all of them."""
@@ -97,14 +101,14 @@ class Visitors:
 
     def __init__(self, box: Sandbox, crowd: Crowd) -> None:
         self._box, self._crowd = box, crowd
-        self._next = (int(box.now()) - HISTORY_SECONDS) // EVERY_SECONDS * EVERY_SECONDS
+        self._next = (int(box.now()) - HISTORY_SECONDS) // crowd.every * crowd.every
         self.advance(box.now())
 
     def advance(self, at: float) -> None:
         """Let every moment before `at` happen."""
         while self._next < at:
             self._happen(self._next)
-            self._next += EVERY_SECONDS
+            self._next += self._crowd.every
             if self._next % 600 == 0:
                 self._box.rows.prune(self._next - HISTORY_SECONDS)
 

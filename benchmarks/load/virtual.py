@@ -10,7 +10,7 @@ import gc
 import os
 import tempfile
 import time
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -22,6 +22,7 @@ from notaus import config
 from notaus.app import App
 from notaus.backtest.virtual_time import VirtualTimeLoop, run
 from notaus.clock import SystemClock
+from notaus.cloudflare.budget import Family
 from notaus.core.event import Event, Polled
 from notaus.core.fleet import Stepped
 from notaus.daemon.engine import Guarded
@@ -65,9 +66,11 @@ class Hour:
     late: int
     """Those taken more than a step after their time."""
     requests: dict[str, int]
+    most: dict[str, int]
+    """The most requests of a budget in any five minutes so far."""
     resident_mb: float
     objects: int
-    """Objects known to the garbage collector, those of the sandbox among them, which remembers each request."""
+    """Objects known to the garbage collector, those of the sandbox among them."""
     samples: int
     """Samples that the daemon has at hand."""
     journal_mb: float
@@ -125,11 +128,14 @@ def configuration(crowd: Crowd, directory: Path) -> config.Configuration:
 
 
 class Workers(httpx.AsyncBaseTransport):
-    """The sandbox, with every bookstrack host answered by its one bookstrack."""
+    """The sandbox, with every bookstrack host answered by its one bookstrack, and a count of what is asked."""
 
     def __init__(self, box: Sandbox) -> None:
-        self._inner = box.transport()
+        self._box, self._inner = box, box.transport()
+        self._recent: dict[Family, deque[float]] = {family: deque() for family in Family}
         self.api: Counter[str] = Counter()
+        self.most: Counter[str] = Counter()
+        """The most requests of a budget in any five minutes."""
         self.refused = 0
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
@@ -138,9 +144,18 @@ class Workers(httpx.AsyncBaseTransport):
             request.headers["host"] = "api.oooefam.net"
         response = await self._inner.handle_async_request(request)
         if request.url.host == "api.cloudflare.com":
-            self.api[kind_of(request)] += 1
+            self._count(kind_of(request))
             self.refused += response.status_code == 429 or b"rate limiter budget depleted" in response.content
         return response
+
+    def _count(self, kind: str) -> None:
+        self.api[kind] += 1
+        family, now = Family.GRAPHQL if kind == "graphql" else Family.API, self._box.now()
+        recent = self._recent[family]
+        recent.append(now)
+        while recent[0] <= now - 300:
+            recent.popleft()
+        self.most[str(family)] = max(self.most[str(family)], len(recent))
 
 
 def kind_of(request: httpx.Request) -> str:
@@ -172,6 +187,7 @@ async def guard(
         directory = Path(name)
         settings = configuration(crowd, directory / "config")
         box = sandbox(crowd, true_time)
+        box.journal.requests = deque(maxlen=1_000)  # what the sandbox remembers should not look like growth
         clock = SystemClock(wall=true_time, monotonic=loop.time)
         workers, watch = Workers(box), Watch(crowd.step, clock)
         with Journal.open(f"sqlite:///{directory}/journal.sqlite") as journal:
@@ -195,6 +211,7 @@ async def guard(
                         ticks=watch.ticks - ticks,
                         late=watch.late - late,
                         requests=dict(workers.api - before),
+                        most=dict(workers.most),
                         resident_mb=resident_mb(),
                         objects=len(gc.get_objects()),
                         samples=sum(len(s) for g in app.engine.guarded.values() for s in g.history.series.values()),
