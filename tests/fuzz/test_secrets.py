@@ -11,9 +11,12 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
+import threading
+import time
+from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 from urllib.parse import quote
 
 import httpx
@@ -27,7 +30,7 @@ from notaus.clock import SystemClock
 from notaus.config import daemon_keys, keys
 from notaus.config.table import Key, Keys
 from tests.daemon.processes import Process
-from tests.fuzz.house import CONFIG, START, a_box, environ
+from tests.fuzz.house import API, CONFIG, START, a_box, environ
 from tests.test_app import Bells
 
 WORD = "Pl4nted/{}+s3cret"
@@ -215,46 +218,111 @@ def test_secrets_written_in_the_files_stay_there(tmp_path: Path, logged: io.Stri
 
 COMMANDS = (
     ["check"],
+    ["set", "pix-immo", "nowhere"],
+    ["stop", "pix-immo"],
     ["status"],
     ["incidents"],
-    ["set", "pix-immo", "nowhere"],
 )
+SAID = "the other side has heard"
+SPEED = 20
 
 
-def test_a_real_daemon_and_every_command_say_no_secret(tmp_path: Path) -> None:
-    """What a person pastes into a ticket: the log, the answers, the output of a command that failed."""
+class Parrot(BaseHTTPRequestHandler):
+    """Everybody whom a real daemon reaches: repeats what it was sent, and every secret, in refusals, failures and redirects."""
+
+    heard: ClassVar[list[str]] = []
+
+    def do_GET(self) -> None:
+        body = self.rfile.read(int(self.headers.get("content-length") or 0)).decode()
+        self.heard.append(self.path)
+        known = " ".join(each for secret in EVERY for each in (secret, quote(secret, safe="")))
+        said = f"{SAID} {self.path} {dict(self.headers)} {body} {known}"
+        match len(self.heard) % 4:
+            case 0:
+                self._answer(403, json.dumps({"success": False, "errors": [{"code": 1, "message": said}]}))
+            case 1:
+                self._answer(302, said, location=f"/{quote(said)[:4000]}")
+            case 2:
+                self._answer(500, said)
+            case 3:
+                self._answer(400, json.dumps({"errors": [{"message": said}], "message": said, "status": said}))
+
+    do_POST = do_PUT = do_PATCH = do_GET
+
+    def _answer(self, status: int, body: str, **headers: str) -> None:
+        self.send_response(status, "OK")
+        for name, value in (
+            {"content-type": "application/json", "content-length": str(len(body.encode()))} | headers
+        ).items():
+            self.send_header(name, value)
+        self.end_headers()
+        self.wfile.write(body.encode())
+
+    def log_message(self, *_: object) -> None:
+        """Not to the screen."""
+
+
+@pytest.fixture
+def parrot() -> Iterator[str]:
+    """Where everybody is."""
+    Parrot.heard.clear()
+    with ThreadingHTTPServer(("127.0.0.1", 0), Parrot) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+
+
+def outfitted(directory: Path, everybody: str) -> dict[str, str]:
+    """The environment of a real daemon with every secret in it, in which all others are `everybody`."""
     box = a_box(lambda: START, traffic=False)
-    keys_in_files = {}
+    planted = settings(box)
     for variable in ("CLOUDFLARE_API_TOKEN", "NOTAUS_CLOUDFLARE__LEVER_TOKEN"):
-        (tmp_path / variable).write_text(settings(box)[variable] + "\n")
-        keys_in_files[f"{variable}_FILE"] = str(tmp_path / variable)
-    environment = {k: v for k, v in settings(box).items() if f"{k}_FILE" not in keys_in_files} | keys_in_files
-    nowhere = "http://127.0.0.1:9"
-    environment["NOTAUS_CLOUDFLARE__API_URL"] = f"{nowhere}/client/v4"
-    environment["NOTAUS_CHANNELS"] = environment["NOTAUS_CHANNELS"].replace("https://hooks.invalid", nowhere)
-    environment |= {
-        "NOTAUS_STORE": str(tmp_path / "journal.sqlite"),
+        (directory / variable).write_text(planted.pop(variable) + "\n")
+        planted[f"{variable}_FILE"] = str(directory / variable)
+    for host in ("https://hooks.invalid", "https://hooks.slack.com", API):
+        planted["NOTAUS_CHANNELS"] = planted["NOTAUS_CHANNELS"].replace(host, everybody)
+    now = time.time()
+    return planted | {
+        "PIX_DATABASE_URL": f"postgresql://notaus:{PASSWORD}@127.0.0.1:9/pix",
+        "NOTAUS_CLOUDFLARE__API_URL": f"{everybody}/client/v4",
+        "NOTAUS_CLOUDFLARE__STATUS_URL": f"{everybody}/status",
+        "NOTAUS_ORIGINS": json.dumps({"api.pix.immo": everybody, "api.oooefam.net": everybody}),
+        "NOTAUS_CLOCK": json.dumps({"speed": SPEED, "anchor": [now, now]}),
+        "NOTAUS_STORE": str(directory / "journal.sqlite"),
         "NOTAUS_LISTEN__PORT": "0",
         "NOTAUS_LOG__LEVEL": "debug",
     }
-    environment["NOTAUS_ORIGINS"] = json.dumps({"api.pix.immo": nowhere, "api.oooefam.net": nowhere})
+
+
+def until(what: Callable[[], object], seconds: float = 60.0) -> None:
+    end = time.monotonic() + seconds
+    while not what():
+        assert time.monotonic() < end, "it never came to that"
+        time.sleep(0.05)
+
+
+def test_a_real_daemon_and_every_command_say_no_secret(tmp_path: Path, parrot: str) -> None:
+    """What a person pastes into a ticket: the log, the answers, the output of a command that failed."""
+    environment = outfitted(tmp_path, parrot)
     daemon = Process("run", "--config", str(CONFIG), "--json", env=environment)
     try:
         url = daemon.first["url"]
         token = (tmp_path / "api-token").read_text().strip()
-        with httpx.Client(base_url=url, trust_env=False, headers={"Authorization": f"Bearer {token}"}) as client:
-            for path in ("/metrics", "/api/status", "/api/incidents"):
-                assert_clean(path, client.get(path).text)
         reached = environment | {"NOTAUS_URL": url}
         said = [ask(command, reached | {"NOTAUS_API_TOKEN": token}, CONFIG) for command in COMMANDS]
         said.append(ask(["status"], reached | {"NOTAUS_API_TOKEN": API_TOKEN}, CONFIG))
+        until(lambda: daemon.said("page not delivered") and daemon.said("read failed"))
+        with httpx.Client(base_url=url, trust_env=False, headers={"Authorization": f"Bearer {token}"}) as client:
+            shown = {path: client.get(path).text for path in ("/metrics", "/api/status", "/api/incidents")}
     finally:
         daemon.end()
-    assert_clean("the commands", "".join(said))
-    assert token not in "".join(said)
-    assert API_TOKEN not in "".join(said)
-    assert_clean("the daemon's log", "".join(daemon.log))
-    assert_clean("the journal", journal_bytes(tmp_path))
+    log, kept = "".join(daemon.log), journal_bytes(tmp_path)
+    for where, text in {"the commands": "".join(said), "the log": log, "the journal": kept, **shown}.items():
+        assert_clean(where, text)
+        assert token not in text
+        assert API_TOKEN not in text
+    for where, text in {"the log": log, "the journal": kept, "the status": shown["/api/status"]}.items():
+        assert SAID in text, f"{where}: nobody was quoted, so nothing was masked"
     wrong = environment | {"NOTAUS_STORE": f"postgresql://notaus:{PASSWORD}@127.0.0.1:9/journal?password={QUERY}"}
     ended = ask(["run"], wrong, CONFIG)
     assert_clean("a journal that cannot be had", ended)
