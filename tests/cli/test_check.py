@@ -40,6 +40,12 @@ def test_a_wrong_token_is_told_wherever_it_is_used(variables: Env) -> None:
     assert "no" in found.out
     assert "Invalid API Token" in found.out
     assert "cfat_wrong" not in found.out + found.err
+    assert "NOT READY: " in found.out
+    assert "- pix-immo: signals.canary: " in found.out
+    table, reasons = found.out.split("NOT READY")
+    assert max(map(len, table.splitlines())) <= 100
+    assert "\x1b" not in found.out
+    assert "token" in reasons
 
 
 def test_no_network_is_told_without_a_crash(variables: Env) -> None:

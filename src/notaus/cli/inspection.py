@@ -4,58 +4,60 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import AsyncIterator, Awaitable, Iterable
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Awaitable, Iterable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import httpx
 
 from notaus.app import Outside
-from notaus.clock import SystemClock
+from notaus.cli import findings
+from notaus.cli.findings import Finding
+from notaus.cli.permissions import Need, judged, needs
+from notaus.cli.thresholds import Usual, day
+from notaus.clock import Clock, SystemClock
 from notaus.cloudflare import tokens
 from notaus.cloudflare.budget import Ledger
+from notaus.cloudflare.client import Client
+from notaus.cloudflare.tokens import Policies, Probe, Token
 from notaus.config import Configuration
-from notaus.config import sources as kinds
+from notaus.config.settings import SQLITE
 from notaus.config.sources import Entry
 from notaus.core import deployment
 from notaus.core.deployment import Registry
-from notaus.core.ladder import DeploymentLever, KvLever
-from notaus.core.paging import spell
+from notaus.core.ladder import DeploymentLever
+from notaus.core.noise import Noise
 from notaus.core.sample import Readings
 from notaus.core.service import Contact, Service
+from notaus.core.state import State
 from notaus.core.world import DeploymentsView, KvView
 from notaus.daemon import cohorts
-from notaus.errors import NotausError
+from notaus.errors import JournalFailed, NotausError
+from notaus.journal import Journal, decode
+from notaus.journal.journal import CURRENT
 from notaus.metrics import Metrics
 from notaus.notify import NEEDS
 
 PATIENCE = 15.0
 """Seconds for each thing that is tried."""
 MOST_SKEW = 30.0
-WRITES = {KvLever: "Workers KV Storage Write", DeploymentLever: "Workers Scripts Write"}
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """One thing looked at."""
-
-    what: str
-    answer: str
-    """`yes`, `no`, or `?` where it cannot be told beforehand."""
-    why: str
-
-    def as_json(self) -> dict[str, str]:
-        return {"what": self.what, "ready": self.answer, "why": self.why}
+CLOCK_PAUSE = 3.0
+"""A `Date` has whole seconds: so much later, a second one confirms or denies the first."""
+LOOKED_BACK = (3600, findings.DAY)
+"""Seconds within which data is looked for where there is none now."""
 
 
 class Inspection:
     """Looks at one configuration."""
 
-    def __init__(self, configuration: Configuration, http: httpx.AsyncClient) -> None:
+    def __init__(self, configuration: Configuration, http: httpx.AsyncClient, clock: Clock | None = None) -> None:
         settings = configuration.settings
         self.configuration = configuration
-        self.clock = SystemClock(settings.clock.speed, settings.clock.anchor)
+        self.clock = clock or SystemClock(settings.clock.speed, settings.clock.anchor)
         self.outside = Outside(configuration, self.clock, Metrics(), http, Ledger())
+        self.tokens: dict[tuple[str, bool], tuple[Token | None, Policies | None]] = {}
+        """What each account's token is and says of itself; True: the levers' own."""
+        self.states: dict[str, State] = {}
 
     @classmethod
     async def of(cls, configuration: Configuration, *, page: bool) -> list[Finding]:
@@ -67,148 +69,239 @@ class Inspection:
     async def all(self, page: bool) -> AsyncIterator[Finding]:
         """In the order in which one would put things right."""
         names = ", ".join(service.name for service in self.configuration.services)
-        yield Finding("configuration", "yes", f"services: {names}")
+        yield Finding("daemon", "configuration", "yes", f"services: {names}")
         for warning in self.configuration.warnings:
-            yield Finding("configuration", "?", str(warning))
+            yield Finding("daemon", "configuration", "?", str(warning))
         yield self._journal()
         for account in self.outside.clients:
-            yield await self._token(account)
-        yield self._clock()
+            async for finding in self._tokens(account):
+                yield finding
         for service in self.configuration.services:
             async for finding in self._service(service):
                 yield finding
         async for finding in self._channels(page):
             yield finding
+        yield await self._clock()
+
+    # What all services share
 
     def _journal(self) -> Finding:
         settings = self.configuration.settings
         place = next((p for p in (settings.directory, *settings.directory.absolute().parents) if p.exists()), Path("/"))
-        if "://" in settings.store and not settings.store.startswith("sqlite"):
-            return Finding("journal", "?", "a database; `notaus run` opens it")
-        can = os.access(place, os.W_OK)
-        return Finding("journal", "yes" if can else "no", f"{place} {'can' if can else 'cannot'} be written")
+        if not os.access(place, os.W_OK):
+            return Finding("daemon", "journal", "no", f"{place} cannot be written")
+        url = settings.store_url
+        if url.startswith(SQLITE) and not Path(url.removeprefix(SQLITE)).exists():
+            return Finding("daemon", "journal", "yes", f"{place} can be written; there is no journal yet")
+        try:
+            said = Journal.tried(url)
+            if said.endswith(CURRENT):
+                self._remember(url)
+        except JournalFailed as error:
+            return Finding("daemon", "journal", "no", str(error))
+        return Finding("daemon", "journal", "yes", said)
 
-    async def _token(self, account: str) -> Finding:
-        what = f"token for account {account}"
+    def _remember(self, url: str) -> None:
+        """Where each service stood when the journal was last written."""
+        with Journal.open(url) as journal:
+            for service in self.configuration.services:
+                body = journal.state(service.name)
+                if body is not None:
+                    self.states[service.name] = decode(State, body)
+
+    async def _tokens(self, account: str) -> AsyncIterator[Finding]:
+        yield await self._token(account, lever=False)
+        if self.configuration.settings.cloudflare.lever_token is not None:
+            yield await self._token(account, lever=True)
+
+    async def _token(self, account: str, *, lever: bool) -> Finding:
+        what, client = f"{'lever ' if lever else ''}token", self.outside.clients[account]
+        self.tokens[account, lever] = (None, None)
         try:
             async with asyncio.timeout(PATIENCE):
-                token = await tokens.verify(self.outside.clients[account], account)
+                token = await tokens.verify(client, account, lever=lever)
+                policies = await tokens.policies(client, token, account, lever=lever)
         except (NotausError, TimeoutError) as error:
-            return Finding(what, "no", _reason(error))
+            return Finding(f"account {account}", what, "no", _reason(error) + await self._whose(client, account))
+        self.tokens[account, lever] = (token, policies)
         expiry = f", expires {token.expires:%Y-%m-%d}" if token.expires else ""
-        return Finding(what, "yes" if token.active else "no", f"{token.kind} token, {token.status}{expiry}")
+        answer = "yes" if token.active else "no"
+        return Finding(f"account {account}", what, answer, f"{token.kind} token, {token.status}{expiry}")
 
-    def _clock(self) -> Finding:
+    async def _whose(self, client: Client, account: str) -> str:
+        """Whether it is a good token of another account."""
+        listed = await tokens.accounts(client)
+        if not listed or any(account in each for each in listed):
+            return ""
+        return f"; the token's own account is {', '.join(listed)}: is `account:` right?"
+
+    async def _clock(self) -> Finding:
+        """Last, so that two answers some seconds apart agree on the time; one alone sets no clock."""
+        if self.clock.in_doubt:
+            await self.clock.sleep(CLOCK_PAUSE * self.clock.speed)
+            for account, client in self.outside.clients.items():
+                try:
+                    async with asyncio.timeout(PATIENCE):
+                        await tokens.verify(client, account)
+                except (NotausError, TimeoutError):
+                    continue
         skew = self.clock.skew
         text = f"{abs(skew):.1f} s {'behind' if skew >= 0 else 'ahead of'} Cloudflare's"
-        return Finding("clock", "no" if abs(skew) > MOST_SKEW else "yes", text)
+        if abs(skew) > MOST_SKEW:
+            return Finding("daemon", "clock", "no", f"{text}; set this machine's clock, by NTP for instance")
+        return Finding("daemon", "clock", "yes", text)
 
     # Services
 
     async def _service(self, service: Service) -> AsyncIterator[Finding]:
-        yield Finding(f"{service.name}: mode", "yes" if service.mode == "act" else "?", _mode(service))
-        for probe in await asyncio.gather(*(_patiently(probe) for probe in self._probes(service))):
-            answer = "yes" if probe.problem is None else "no"
-            yield Finding(f"{service.name}: {probe.permission}", answer, probe.problem or "used once")
-        permission = WRITES[type(service.ladder.lever)]
-        yield Finding(f"{service.name}: {permission}", "?", "only a write would show it; none is made")
+        yield Finding(service.name, "mode", "yes" if service.mode == "act" else "?", _mode(service))
         entries = [entry for entry in self.configuration.entries if entry.service == service.name]
-        for finding in await asyncio.gather(*(self._entry(service, entry) for entry in entries)):
+        for finding in await asyncio.gather(*(self._need(service, need) for need in needs(service, entries))):
+            yield finding
+        read = await asyncio.gather(*(self._entry(service, entry) for entry in entries))
+        for finding in read:
+            yield finding
+        answered = [entry for entry, finding in zip(entries, read, strict=True) if finding.answer != "no"]
+        async for finding in self._thresholds(service, answered):
             yield finding
         yield await self._lever(service)
 
-    def _probes(self, service: Service) -> list[Awaitable[tokens.Probe]]:
-        client, account = self.outside.clients[service.account], service.account
-        entries = [entry for entry in self.configuration.entries if entry.service == service.name]
-        wanted: list[Awaitable[tokens.Probe]] = []
-        if any(isinstance(e.source, (kinds.AnalyticsEngine, kinds.Sql, kinds.Workers, kinds.R2)) for e in entries):
-            wanted.append(tokens.probe_analytics(client, account))
-        zones = {e.source.zone for e in entries if isinstance(e.source, kinds.Http)}
-        wanted += [tokens.probe_zone(client, zone) for zone in sorted(zones)]
-        lever = service.ladder.lever
-        if isinstance(lever, KvLever):
-            wanted.append(tokens.probe_kv(client, account, lever.namespace, lever.key))
-        else:
-            wanted.append(tokens.probe_script(client, account, lever.script))
-        return wanted
+    async def _need(self, service: Service, need: Need) -> Finding:
+        token, policies = self.tokens.get((service.account, need.lever)) or self.tokens[service.account, False]
+        probe = (
+            None
+            if need.attempt is None
+            else await _patiently(need, need.attempt(self.outside.clients[service.account]))
+        )
+        answer, why = judged(need, service.account, token, policies, probe)
+        return Finding(service.name, need.group, answer, why)
 
     async def _entry(self, service: Service, entry: Entry) -> Finding:
-        what = f"{service.name}: signals.{entry.name}"
+        what = f"signals.{entry.name}"
+        if not entry.signals:
+            return Finding(service.name, what, "yes", "no rule asks for it")
         at = (int(self.clock.now()) - entry.settle) // service.step * service.step
         try:
             async with asyncio.timeout(PATIENCE):
-                readings = await self._read(service, entry, at)
+                readings = await self._read(service, entry, [at])
+                said, missing = findings.read(service, entry, readings, int(self.clock.now()) - at)
+                within = await self._seen_within(service, entry, missing, at) if missing else None
+                if not missing and findings.without_requests(entry, readings) and await self._idle(service, entry, at):
+                    within = findings.DAY
         except (NotausError, TimeoutError) as error:
-            return Finding(what, "no", _reason(error))
-        said, missing = _spelled(service, entry, readings)
-        return Finding(what, "?" if missing else "yes", said)
+            return Finding(service.name, what, "no", _reason(error))
+        if not missing and within == findings.DAY:
+            return Finding(service.name, what, "?", f"{said}. {findings.idle(entry)}")
+        if not missing:
+            return Finding(service.name, what, "yes", said)
+        answer, lacks = findings.lacking(entry, missing, within)
+        if len(missing) < len(entry.signals):
+            return Finding(service.name, what, "?", f"{said}. {lacks}")
+        return Finding(service.name, what, answer, lacks)
 
-    async def _read(self, service: Service, entry: Entry, at: int) -> Readings:
+    async def _seen_within(self, service: Service, entry: Entry, missing: Sequence[str], at: int) -> int | None:
+        """Within how many seconds before `at` some of the missing signals had data; None: not in a day."""
+        if isinstance(entry.source, findings.AT_A_TIME):
+            return None
+        for seconds in LOOKED_BACK:
+            readings = await self._read(service, replace(entry, signals=tuple(missing), window=seconds), [at])
+            if any((sample := findings.newest(readings, name)) is not None and sample.known for name in missing):
+                return seconds
+        return None
+
+    async def _idle(self, service: Service, entry: Entry, at: int) -> bool:
+        """Whether there was nothing to count for a day."""
+        readings = await self._read(service, replace(entry, window=findings.DAY), [at])
+        return findings.without_requests(entry, readings)
+
+    async def _read(self, service: Service, entry: Entry, times: Sequence[int]) -> Readings:
         reader = self.outside.reader(entry)
         if not cohorts.by_version(service, entry):
-            return await reader.read(entry, [at])
+            return await reader.read(entry, times)
         view, lever = await self.outside.worlds[service.account].read(service), service.ladder.lever
         assert isinstance(view, DeploymentsView)
         assert isinstance(lever, DeploymentLever)
         registry = deployment.observed(Registry(), view, lever.stable_after, None)
-        return await cohorts.read(reader, entry, [at], registry, view)
+        return await cohorts.read(reader, entry, times, registry, view)
+
+    async def _thresholds(self, service: Service, entries: Iterable[Entry]) -> AsyncIterator[Finding]:
+        """The rules against healthy noise, by the journal or by a day of data."""
+        state = self.states.get(service.name)
+        usual = Usual({}, {}) if state is None else Usual.remembered(state)
+        now = int(self.clock.now())
+        for entry in entries:
+            asked = day(entry, service, (now - entry.settle) // entry.window * entry.window)
+            if asked is None:
+                continue
+            try:
+                async with asyncio.timeout(PATIENCE):
+                    usual = usual.with_day(service, await self.outside.reader(entry).read(*asked))
+            except (NotausError, TimeoutError) as error:
+                yield Finding(service.name, f"usual day of {entry.name}", "?", _reason(error))
+        for finding in _told(service, usual.noise(service)):
+            yield finding
 
     async def _lever(self, service: Service) -> Finding:
         lever = service.ladder.lever
-        what = f"{service.name}: " + ("steering key" if isinstance(lever, KvLever) else "rollback target")
+        what = "rollback target" if isinstance(lever, DeploymentLever) else "steering key"
         try:
             async with asyncio.timeout(PATIENCE):
                 world = await self.outside.worlds[service.account].read(service)
         except (NotausError, TimeoutError) as error:
-            return Finding(what, "no", _reason(error))
+            return Finding(service.name, what, "no", _reason(error))
         if isinstance(world, KvView):
-            return _key(service, world, what)
+            return Finding(service.name, what, *findings.key(service, world))
         assert isinstance(lever, DeploymentLever)
-        return _target(world, lever.stable_after, what)
+        return Finding(service.name, what, *findings.target(world, lever.stable_after))
 
     # Channels
 
     async def _channels(self, page: bool) -> AsyncIterator[Finding]:
         for service in self.configuration.services:
-            contacts = service.contacts
-            if not contacts.critical:
-                yield Finding(f"{service.name}: page.critical", "no", "nobody would be told; name a channel")
+            if not service.contacts.critical:
+                yield Finding(service.name, "page.critical", "no", "nobody would be told; name a channel")
         for contact in _everyone(self.configuration.services):
             if page:
                 yield await self._page(contact)
             else:
-                yield Finding(f"channel {contact}", "yes", "configured; --page sends a test message")
+                yield Finding("channels", f"channel {contact}", "yes", "configured; --page sends a test message")
 
     async def _page(self, contact: Contact) -> Finding:
         what = f"channel {contact}"
         try:
             said = await self.outside.channels.try_out(contact, int(self.clock.now()))
         except NotausError as error:
-            return Finding(what, "no", f"{error}; it needs {NEEDS[contact.channel]}")
-        return Finding(what, "yes", said)
+            return Finding("channels", what, "no", f"{error}; it needs {NEEDS[contact.channel]}")
+        return Finding("channels", what, "yes", said)
 
 
-async def _patiently(probe: Awaitable[tokens.Probe]) -> tokens.Probe:
+async def _patiently(need: Need, probe: Awaitable[Probe]) -> Probe:
     try:
         async with asyncio.timeout(PATIENCE):
             return await probe
     except TimeoutError:
-        return tokens.Probe("a permission", f"no answer within {PATIENCE:g} s")
+        return Probe(need.group, f"no answer within {PATIENCE:g} s")
 
 
 def _everyone(services: Iterable[Service]) -> list[Contact]:
-    named = [
-        contact
-        for service in services
-        for group in (
-            service.contacts.critical,
-            service.contacts.warning,
-            service.contacts.escalate,
-            service.contacts.approvers,
+    return list(dict.fromkeys(contact for service in services for contact in service.contacts.everyone))
+
+
+def _told(service: Service, told: Sequence[Noise]) -> Iterator[Finding]:
+    """Each rule that chance bothers, and the loudest of those that it leaves alone."""
+    for noise in told:
+        if noise.bothers:
+            yield Finding(service.name, f"rule {noise.rule}", "?", f"{noise.text}; right would be {noise.right}")
+    unknown = [noise for noise in told if noise.per_year is None]
+    if unknown:
+        named = ", ".join(noise.rule for noise in unknown)
+        yield Finding(service.name, "thresholds", "?", f"whether chance crosses them: {named}: {unknown[0].text}")
+    quiet = [noise for noise in told if not noise.bothers and noise.per_year is not None]
+    if quiet:
+        loudest = max(quiet, key=lambda noise: noise.per_year or 0.0)
+        yield Finding(
+            service.name, "thresholds", "yes", f"chance leaves {len(quiet)} of {len(told)} alone; {loudest.text}"
         )
-        for contact in group
-    ]
-    return list(dict.fromkeys(named))
 
 
 def _mode(service: Service) -> str:
@@ -219,50 +312,3 @@ def _mode(service: Service) -> str:
 
 def _reason(error: Exception) -> str:
     return str(error) or f"no answer within {PATIENCE:g} s"
-
-
-def _spelled(service: Service, entry: Entry, readings: Readings) -> tuple[str, bool]:
-    """What an entry's query returned, and whether some of it was unknown."""
-    parts, missing = [], False
-    for name in entry.signals:
-        signal = service.signals[name]
-        sample = readings[name][-1] if readings.get(name) else None
-        missing = missing or sample is None or not sample.known
-        parts.append(f"{name} {spell(sample, signal.unit, signal.shape)}")
-    text = ", ".join(parts) or "no rule asks for it"
-    return (f"{text} (no data: {_hint(entry)})" if missing else text), missing
-
-
-def _hint(entry: Entry) -> str:
-    """What no data may mean."""
-    match entry.source:
-        case kinds.Push():
-            return "nothing was pushed yet"
-        case kinds.Database():
-            return "the query gives no row, or NULL"
-        case kinds.Prometheus():
-            return "the query gives no element, or NaN"
-        case kinds.Sql():
-            return "no row whose `time` lies within the window"
-    return "no traffic, or not the right dataset, host or condition"
-
-
-def _key(service: Service, view: KvView, what: str) -> Finding:
-    if view.value is None:
-        return Finding(what, "no", view.problem or "it holds no JSON object")
-    place = service.ladder.place(view.value)
-    rung = service.ladder.rung_at(place) if place is not None else None
-    if place is None:
-        return Finding(what, "no", f"{dict(view.value)} cannot be ranked among the rungs; notaus would not act on it")
-    return Finding(what, "yes", f"{dict(view.value)}: {rung.name if rung is not None else 'between rungs'}")
-
-
-def _target(view: DeploymentsView, stable_after: int, what: str) -> Finding:
-    """The pre-flight, on the deployment history alone, as at the daemon's first start."""
-    if view.live is None:
-        return Finding(what, "no", "the script has no deployment")
-    live = " and ".join(view.version(id).label for id, _ in view.live.versions)
-    found = deployment.target(deployment.observed(Registry(), view, stable_after, None), view)
-    if found.version is None or found.blocked:
-        return Finding(what, "no", f"live: {live}; {found.reason}")
-    return Finding(what, "yes", f"live: {live}; it would go to {found.version.label}, presumed from the history")

@@ -19,12 +19,16 @@ WRONG = 2
 """Exit code: usage or configuration."""
 
 
-def console() -> Console:
-    """Standard output for people."""
+def console(most: int = WIDE) -> Console:
+    """Standard output for people; into a file or a pipe, lines may have `most` columns."""
     from rich.console import Console
 
-    # Into a file or a pipe, lines are as long as they are.
-    return Console(highlight=False, width=None if sys.stdout.isatty() else WIDE)
+    return Console(highlight=False, width=None if sys.stdout.isatty() else most)
+
+
+def escape(text: str) -> str:
+    """As it stands, where rich would read marks."""
+    return text.replace("[", r"\[")
 
 
 def errors() -> Console:

@@ -140,6 +140,39 @@ class TokenState(Shape):
     expires_on: AwareDatetime | None = None
 
 
+class GroupShape(Shape):
+    """A permission group."""
+
+    name: str = ""
+
+
+class PolicyShape(Shape):
+    """What a token may, or may not, do with some resources."""
+
+    effect: str
+    permission_groups: list[GroupShape] = []
+    resources: dict[str, Any] = {}
+
+
+class TokenPolicies(Shape):
+    """A token's own description."""
+
+    policies: list[PolicyShape] = []
+
+
+class AccountShape(Shape):
+    """An account."""
+
+    id: str
+    name: str = ""
+
+
+class AccountList(Shape):
+    """The accounts that a token can list."""
+
+    accounts: list[AccountShape]
+
+
 def brief(text: str, limit: int = 500) -> str:
     """`text` on one line, as long as a person reads; half a secret would be one still."""
     return " ".join(scrub(text).split())[:limit]

@@ -73,6 +73,11 @@ class Contacts:
     def of(self, severity: Severity) -> tuple[Contact, ...]:
         return self.critical if severity is Severity.CRITICAL else self.warning
 
+    @property
+    def everyone(self) -> tuple[Contact, ...]:
+        """Each once."""
+        return tuple(dict.fromkeys((*self.critical, *self.warning, *self.escalate, *self.approvers)))
+
 
 @dataclass(frozen=True, slots=True)
 class Service:

@@ -39,13 +39,14 @@ _POSTGRESQL_OPTIONS = "-c statement_timeout=4000 -c lock_timeout=3000 -c idle_in
 class Database:
     """Transactions on one SQLite file, a SQLite database in memory, or PostgreSQL. Every failure is a JournalFailed."""
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, *, prepare: bool = True) -> None:
+        """With `prepare`, the tables are made or brought to this release's; else they are taken as they are."""
         parsed = _parse(url)
         self.dialect = parsed.get_backend_name()
         self.path = _path(parsed)
         """The SQLite file; None in memory and for PostgreSQL."""
         self.name = str(self.path or parsed.set(query={}).render_as_string(hide_password=True))
-        self._ready = False
+        self._ready = not prepare
         self._in_memory = self.dialect == "sqlite" and self.path is None
         self._lines = Lines()
         self._engine = self._connect(parsed)
@@ -76,6 +77,18 @@ class Database:
 
     def close(self) -> None:
         self._engine.dispose()
+
+    def tried(self) -> str | None:
+        """The version of the tables that are there, None where there are none, once making or upgrading them has worked.
+
+        Nothing is kept of that. Raises JournalFailed.
+        """
+        with self.transaction(write=True) as connection:
+            there = VERSION_TABLE in inspect(connection).get_table_names()
+            version = connection.scalar(text(f"SELECT version_num FROM {VERSION_TABLE}")) if there else None
+            migrate(connection, self.name)
+            connection.rollback()
+        return None if version is None else str(version)
 
     def _in_time(self, seconds: float) -> AbstractContextManager[None]:
         return self._lines.deadline(seconds) if self.dialect == "postgresql" else nullcontext()

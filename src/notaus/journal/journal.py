@@ -17,6 +17,9 @@ from notaus.journal.codec import Json
 from notaus.journal.database import Database
 from notaus.journal.lease import TTL, Census, Lease, LeaseLost, Presence
 from notaus.journal.rows import EffectRow, EventRow, IncidentRow, Record
+from notaus.journal.schema import HEAD
+
+CURRENT = "its tables are this release's"
 
 
 class Journal:
@@ -41,6 +44,20 @@ class Journal:
         Raises JournalFailed where that cannot be: no room, no permission, not a journal, or one of a newer release.
         """
         return cls(Database(url))
+
+    @staticmethod
+    def tried(url: str) -> str:
+        """What `open` would find or do at `url`, in words: it is tried, and undone. Raises JournalFailed."""
+        database = Database(url, prepare=False)
+        try:
+            version = database.tried()
+        finally:
+            database.close()
+        if version is None:
+            return f"{database.name}: empty; its tables can be made"
+        return f"{database.name}: " + (
+            CURRENT if version == HEAD else f"tables {version}, which can be brought to {HEAD}"
+        )
 
     def close(self) -> None:
         """Let go of the file or the connections. Leases are not released; a database in memory is gone."""

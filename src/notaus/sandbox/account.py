@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zlib
 from collections import deque
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -9,16 +10,28 @@ from typing import Any, Final
 
 from .wire import Answer, Call, Refused, envelope, failure
 
-PERMISSIONS: Final = frozenset(
-    {"analytics.read", "scripts.read", "scripts.write", "kv.read", "kv.write", "tail.read", "account.read"}
-)
+GROUPS: Final = {
+    "analytics.read": ("Account Analytics Read",),
+    "zone.read": ("Analytics Read",),
+    "scripts.read": ("Workers Scripts Read",),
+    "scripts.write": ("Workers Scripts Write",),
+    "kv.read": ("Workers KV Storage Read",),
+    "kv.write": ("Workers KV Storage Write",),
+    "tail.read": ("Workers Tail Read",),
+    "telemetry.write": ("Workers Observability Write",),
+    "account.read": ("Account Settings Read",),
+    "tokens.read": ("Account API Tokens Read", "API Tokens Read"),
+}
+"""Permissions and the permission groups, as Cloudflare calls them, that grant them."""
+PERMISSIONS: Final = frozenset(GROUPS) - {"tokens.read"}
+"""What a token may do unless it is told otherwise: everything, but look at tokens."""
 WINDOW_SECONDS: Final = 300
 RATELIMIT_HEADERS: Final = (("Ratelimit", '"default";r=1199;t=1'), ("Ratelimit-Policy", '"default";q=1200;w=300'))
 
 
 @dataclass(frozen=True, slots=True)
 class Token:
-    """An API token. ``kind`` is "account" or "user"; the permissions are names out of `PERMISSIONS`."""
+    """An API token. ``kind`` is "account" or "user"; the permissions are names out of `GROUPS`."""
 
     value: str = field(repr=False)
     id: str
@@ -66,8 +79,8 @@ class Account:
     ) -> Token:
         """A further token; raises ValueError for a permission that does not exist."""
         wanted = frozenset(permissions)
-        if unknown := wanted - PERMISSIONS:
-            raise ValueError(f"unknown permissions {sorted(unknown)}: out of {sorted(PERMISSIONS)}")
+        if unknown := wanted - frozenset(GROUPS):
+            raise ValueError(f"unknown permissions {sorted(unknown)}: out of {sorted(GROUPS)}")
         token = Token(value, f"{len(self.tokens) + 1:032x}", kind, wanted, status)
         self.tokens[value] = token
         return token
@@ -131,6 +144,23 @@ class AccountRoutes:
             raise Refused(401, 1000, "Invalid API Token")
         message = {"code": 10000, "message": "This API Token is valid and active", "type": None}
         return envelope({"id": call.token.id, "status": call.token.status}, messages=[message])
+
+    def described_token(self, call: Call) -> Answer:
+        """``GET …/tokens/{token}``: the token with its policies."""
+        token = next((t for t in self.account.tokens.values() if t.id == call.params["token"]), None)
+        if token is None:
+            raise Refused(404, 1001, "Token not found")
+        names = sorted(name for permission in token.permissions for name in GROUPS[permission])
+        zone = [name for name in names if name == "Analytics Read"]
+        policies = [
+            self._policy(f"com.cloudflare.api.account.{self.account.id}", [n for n in names if n not in zone]),
+            self._policy("com.cloudflare.api.account.zone.*", zone),
+        ]
+        return envelope({"id": token.id, "name": "notaus", "status": token.status, "policies": policies})
+
+    def _policy(self, resource: str, groups: list[str]) -> dict[str, Any]:
+        listed = [{"id": f"{zlib.crc32(name.encode()):032x}", "name": name} for name in groups]
+        return {"id": resource[-8:], "effect": "allow", "permission_groups": listed, "resources": {resource: "*"}}
 
     def user(self, call: Call) -> Answer:
         self._needs_user(call, 9109)

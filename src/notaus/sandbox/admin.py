@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING, Any
 
+from .account import PERMISSIONS
 from .deployments import BLOCKS, Behaviour, Worker, deployment_json
 from .router import Route
 from .rows import GRAPHQL_COLUMNS, POINTS, Revision
@@ -37,6 +38,7 @@ class AdminRoutes:
             "r2": self.set_r2,
             "ingestion": self.set_ingestion,
             "clock": self.set_clock,
+            "token": self.add_token,
         }
         for name, handler in posts.items():
             yield Route("POST", f"admin/{name}", _of_body(handler), "admin")
@@ -56,6 +58,17 @@ class AdminRoutes:
         """``DELETE /admin/faults[?target=…]``."""
         self.box.faults.clear(call.query.get("target"))
         return json_answer(self.box.faults.as_json())
+
+    def add_token(self, body: dict[str, Any]) -> Any:
+        """``{value, permissions?, kind?, status?}``: a further token; permissions out of `account.GROUPS`."""
+        _only(body, "value", "permissions", "kind", "status")
+        wanted = body.get("permissions", sorted(PERMISSIONS))
+        kind, status = str(body.get("kind", "account")), str(body.get("status", "active"))
+        try:
+            added = self.box.account.add_token(_text(body, "value"), wanted, kind, status)
+        except (TypeError, ValueError) as error:
+            raise Wrong(str(error)) from None
+        return {"id": added.id, "kind": added.kind, "permissions": sorted(added.permissions)}
 
     def write_kv(self, body: dict[str, Any]) -> Any:
         """``{key, value, namespace?, lag?}``: writes as a person would, past the API."""

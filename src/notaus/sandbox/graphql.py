@@ -30,7 +30,7 @@ from graphql import (
 )
 from graphql import Visitor as AstVisitor
 
-from .account import Account
+from .account import GROUPS, Account
 from .graphql_rows import Query, QueryRefused, group_rows
 from .rows import GRAPHQL_COLUMNS, Rows
 from .wire import Answer, Call, Refused, failure, iso_micros, json_answer
@@ -146,12 +146,10 @@ class GraphQL:
             return failure(refused)
         if not isinstance(body, dict) or not isinstance(body.get("query"), str):
             return failed(call.at, "query: is missing", "parse")
-        if call.token is not None and "analytics.read" not in call.token.permissions:
-            path = ["viewer", "accounts", "0"]
-            return failed(call.at, f"account {self.account.id} is not authorized", "authz", path)
-        return self._executed(call.at, body)
+        permissions = frozenset(GROUPS) if call.token is None else call.token.permissions
+        return self._executed(call.at, body, permissions)
 
-    def _executed(self, at: float, body: Mapping[str, Any]) -> Answer:
+    def _executed(self, at: float, body: Mapping[str, Any], permissions: frozenset[str]) -> Answer:
         try:
             document = visit(parse(body["query"]), _TolerantTypes())
         except GraphQLError as error:
@@ -161,7 +159,7 @@ class GraphQL:
         result = execute_sync(
             schema(),
             document,
-            root_value={"viewer": _Viewer(self, at), "cost": 1},
+            root_value={"viewer": _Viewer(self, at, permissions), "cost": 1},
             variable_values=body.get("variables") or {},
             operation_name=body.get("operationName"),
         )
@@ -186,11 +184,12 @@ def _code(error: GraphQLError) -> str:
 class _Viewer:
     api: GraphQL
     at: float
+    permissions: frozenset[str]
     budget: int = 300
 
     def accounts(self, info: GraphQLResolveInfo, filter: Mapping[str, Any] | None = None) -> list[_Scope]:
         tag = (filter or {}).get("accountTag", self.api.account.id)
-        if tag != self.api.account.id:
+        if tag != self.api.account.id or "analytics.read" not in self.permissions:
             raise NotPermitted(f"account {tag} is not authorized")
         return [_Scope(self.api, self.at, tag, "account")]
 
@@ -202,7 +201,7 @@ class _Viewer:
         if len(tags) > 10:
             raise QueryRefused("too many nodes, zones and accounts: at most 10 zones")
         for tag in tags:
-            if tag != self.api.zone:
+            if tag != self.api.zone or "zone.read" not in self.permissions:
                 raise NotPermitted(f"zone {tag} is not authorized")
         return [_Scope(self.api, self.at, tag, "zone") for tag in tags]
 

@@ -78,7 +78,7 @@ def _analytics_routes(sql: AnalyticsEngine, graphql: GraphQL, telemetry: Telemet
         f"{ACCOUNT}/workers/observability/telemetry/query",
         telemetry.query,
         "api",
-        "analytics.read",
+        "telemetry.write",
         faults=frozenset({"analytics", "telemetry"}),
     )
 
@@ -127,6 +127,8 @@ def _script_routes(scripts: ScriptRoutes) -> Iterator[Route]:
 def _account_routes(account: AccountRoutes) -> Iterator[Route]:
     yield Route("GET", f"{V4}/user/tokens/verify", account.verify_user_token, "api")
     yield Route("GET", f"{ACCOUNT}/tokens/verify", account.verify_account_token, "api")
+    yield Route("GET", f"{V4}/user/tokens/{{token}}", account.described_token, "api", "tokens.read")
+    yield Route("GET", f"{ACCOUNT}/tokens/{{token}}", account.described_token, "api", "tokens.read")
     yield Route("GET", f"{V4}/user", account.user, "api")
     yield Route("GET", f"{V4}/memberships", account.memberships, "api")
     yield Route("GET", f"{V4}/accounts", account.accounts, "api", "account.read")

@@ -1,0 +1,240 @@
+"""`notaus check` against a sandbox in the same process: each thing that can be wrong, and the words it is told in."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import httpx
+import pytest
+
+from notaus.cli import thresholds
+from notaus.cli.demo.stage import Clock, config_in, environment
+from notaus.cli.findings import Finding
+from notaus.cli.inspection import CLOCK_PAUSE, Inspection
+from notaus.config import load
+from notaus.journal import Journal
+from notaus.sandbox import Sandbox
+from notaus.sandbox.account import GROUPS
+from tests.cloudflare.conftest import FixedClock
+
+pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")
+BASE = "http://sandbox"
+EVERYTHING = frozenset(GROUPS) - {"tokens.read"}
+
+
+class Still(FixedClock):
+    """A clock that no answer casts into doubt."""
+
+    in_doubt = False
+
+
+class Set:
+    """A sandbox, a configuration beside it, and what the inspection finds."""
+
+    def __init__(self, box: Sandbox, directory: Path) -> None:
+        self.clock, self.box = Still(), box
+        addresses = self.box.urls(BASE)
+        self.environ = environment(addresses, Clock(0, 0, 1.0), directory)
+        del self.environ["NOTAUS_CLOCK"]
+        self.directory = config_in(directory)
+
+    def token(self, *permissions: str, kind: str = "account") -> None:
+        """Use a token with these permissions alone."""
+        value = f"cfat_{kind}-{'-'.join(sorted(permissions))}"
+        self.box.account.add_token(value, permissions, kind)
+        self.environ["CLOUDFLARE_API_TOKEN"] = value
+
+    def change(self, old: str, new: str) -> None:
+        """Change the service files."""
+        for file in (self.directory / "services").glob("*.yaml"):
+            text = file.read_text()
+            file.write_text(text.replace(old, new))
+
+    async def found(self, *services: str) -> dict[str, Finding]:
+        """By name; of `services` alone, where some are named."""
+        for file in (self.directory / "services").glob("*.yaml"):
+            if services and file.stem not in services:
+                file.unlink()
+        configuration = load(self.directory, self.environ)
+        async with httpx.AsyncClient(transport=self.box.transport()) as http:
+            inspection = Inspection(configuration, http, self.clock)
+            return {finding.named: finding async for finding in inspection.all(page=False)}
+
+
+@pytest.fixture(scope="module")
+def box() -> Sandbox:
+    """One for all: nothing is changed in it, but for further tokens."""
+    return Sandbox(Still().now, traffic=True, history_seconds=660)
+
+
+@pytest.fixture(autouse=True)
+def _a_short_day(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As long as the sandbox remembers; a whole one is 1,440 windows of nothing."""
+    monkeypatch.setattr(thresholds, "DAY", 1200)
+
+
+@pytest.fixture
+def site(box: Sandbox, tmp_path: Path) -> Set:
+    return Set(box, tmp_path)
+
+
+def told(found: Mapping[str, Finding], what: str) -> tuple[str, str]:
+    return found[what].answer, found[what].why
+
+
+async def test_what_is_right_is_ready(site: Set) -> None:
+    """The other tests would show what is always so."""
+    found = await site.found()
+    assert {what for what, finding in found.items() if finding.answer == "no"} == set()
+    answer, why = told(found, "pix-immo: signals.canary")
+    assert answer == "yes"
+    assert "native.error_rate" in why
+    assert why.endswith("m old")
+    assert told(found, "pix-immo: steering key")[1].startswith("normal: canary_percent=10, canary_tag=B2a")
+
+
+async def test_each_permission_that_is_missing_is_named_with_the_group_that_grants_it(site: Set) -> None:
+    """`Authentication error` sends people through six pages of the dashboard."""
+    for permission, group, what in (
+        ("analytics.read", "Account Analytics Read", "account 023e105f4ecef8ad9ca31a8372d0c353 (for signals.canary, signals.r2)"),
+        ("kv.read", "Workers KV Storage Read", "account 023e105f4ecef8ad9ca31a8372d0c353 (for the steering key)"),
+        ("telemetry.write", "Workers Observability Write",
+         "account 023e105f4ecef8ad9ca31a8372d0c353 (for evidence: telemetry)"),
+    ):  # fmt: skip
+        site.token(*(EVERYTHING - {permission}))
+        found = await site.found("pix-immo")
+        assert told(found, f"pix-immo: {group}") == (
+            "no",
+            f"used once, and refused: add the permission group `{group}` for {what}",
+        )
+        others = [f for f in found.values() if f.what.startswith(("Account ", "Workers ")) and f.what != group]
+        assert {f.answer for f in others} == {"yes", "?"}
+
+
+async def test_permissions_for_a_zone_and_for_deployments(site: Set) -> None:
+    """A token for the account alone cannot read a zone: the runbook's main signal would be missing."""
+    site.token(*(EVERYTHING - {"zone.read", "scripts.read"}))
+    found = await site.found("bookstrack")
+    assert told(found, "bookstrack: Analytics Read")[1].endswith(
+        "add the permission group `Analytics Read` for zone 3a1f0c5d9b7e4826a0d5c1e2f3b4a596 (for signals.edge)"
+    )
+    assert told(found, "bookstrack: Workers Scripts Read")[0] == "no"
+    assert told(found, "bookstrack: rollback target")[0] == "no"
+
+
+async def test_a_write_shows_in_the_policies_of_a_token_that_may_look_at_itself(site: Set) -> None:
+    """Whether the lever can be pulled would show in the incident."""
+    write = "pix-immo: Workers KV Storage Write"
+    assert told(await site.found("pix-immo"), write) == (
+        "?",
+        "for steps; only a write shows it, or a token that may look at itself (`Account API Tokens Read`)",
+    )
+    site.token(*EVERYTHING, "tokens.read")
+    assert told(await site.found("pix-immo"), write) == ("yes", "the token's own policies name it")
+    site.token(*(EVERYTHING - {"kv.write"}), "tokens.read", kind="user")
+    answer, why = told(await site.found("pix-immo"), write)
+    assert answer == "no"
+    assert why.startswith(
+        "add the permission group `Workers KV Storage Write` for account 023e105f4ecef8ad9ca31a8372d0c353 (for "
+    )
+
+
+async def test_the_levers_own_token_is_asked_about_too(site: Set) -> None:
+    """The token that reads would be praised, and the one that acts would be wrong."""
+    site.environ["NOTAUS_CLOUDFLARE__LEVER_TOKEN"] = "cfat_nobody-knows-this-one-0123456789"
+    found = await site.found("pix-immo")
+    assert told(found, "account 023e105f4ecef8ad9ca31a8372d0c353: token")[0] == "yes"
+    assert told(found, "account 023e105f4ecef8ad9ca31a8372d0c353: lever token")[0] == "no"
+    assert told(found, "pix-immo: Workers KV Storage Write") == ("?", "for steps; the token itself is not accepted")
+
+
+async def test_a_wrong_token_is_no_list_of_permissions(site: Set) -> None:
+    """Six permissions would be added to a token that was copied wrongly."""
+    site.environ["CLOUDFLARE_API_TOKEN"] = "cfat_wrong-0123456789-0123456789"
+    found = await site.found("pix-immo")
+    assert "Invalid API Token" in told(found, "account 023e105f4ecef8ad9ca31a8372d0c353: token")[1]
+    assert (
+        told(found, "pix-immo: Workers KV Storage Read")[1] == "for the steering key; the token itself is not accepted"
+    )
+    assert not any("add the permission group" in finding.why for finding in found.values())
+
+
+async def test_a_token_of_another_account_names_its_own(site: Set) -> None:
+    """Refused is refused; which of the two is wrong would be guessed."""
+    site.environ["CLOUDFLARE_ACCOUNT_ID"] = "f" * 32
+    answer, why = told(await site.found("pix-immo"), f"account {'f' * 32}: token")
+    assert answer == "no"
+    assert why.endswith("the token's own account is Sandbox (023e105f4ecef8ad9ca31a8372d0c353): is `account:` right?")
+
+
+WRONG = {
+    "namespace": ("pix-immo", "steering key", "no", "answered 404: get: 'namespace not found' (code 10013)"),
+    "key": ("pix-immo", "steering key", "no", "the key 'confg' does not exist"),
+    "dataset": ("pix-immo", "signals.canary", "no", "unable to find type of table pix_canari: no such dataset"),
+    "condition": ("pix-immo", "signals.canary", "no", "unable to parse query"),
+    "bucket": ("pix-immo", "signals.r2", "?", "Nothing at all was counted in a day; is the bucket called piximo?"),
+    "cohort": (
+        "pix-immo",
+        "signals.canary",
+        "?",
+        "nativ.error_rate, nativ.latency_p90: no data in a day; is the dataset",
+    ),
+    "host": ("bookstrack", "signals.edge", "no", "no data in a day; does the zone serve the host api.oofam.net?"),
+    "zone": ("bookstrack", "signals.edge", "no", "zone ffffffffffffffffffffffffffffffff is not authorized"),
+    "script": (
+        "bookstrack",
+        "rollback target",
+        "no",
+        "answered 404: This Worker does not exist on your account. (code 10007)",
+    ),
+}
+CHANGES = {
+    "key": ("key: config", "key: confg"),
+    "dataset": ("pix_canary", "pix_canari"),
+    "condition": ("double2 >= 500", "double2 >== 500"),
+    "bucket": ("piximmo-media", "piximo"),
+    "cohort": ("native", "nativ"),
+    "host": ("host: api.oooefam.net", "host: api.oofam.net"),
+    "script": ("deployment: api-worker", "deployment: api-wroker"),
+}
+
+
+@pytest.mark.parametrize("name", WRONG)
+async def test_what_is_misspelled_is_told_where_it_is_used(name: str, site: Set) -> None:
+    """It looks like a quiet service until the night on which it should have acted."""
+    service, what, answer, words = WRONG[name]
+    if name in CHANGES:
+        site.change(*CHANGES[name])
+    site.environ |= {"namespace": {"PIX_KV_NAMESPACE": "f" * 32}, "zone": {"BOOKSTRACK_ZONE": "f" * 32}}.get(name, {})
+    found = await site.found(service)
+    assert told(found, f"{service}: {what}")[0] == answer
+    assert words in told(found, f"{service}: {what}")[1]
+
+
+async def test_thresholds_are_held_against_a_day_of_the_service(site: Set) -> None:
+    """A bound that this very service crosses by chance each week would be found out by being woken."""
+    site.change("native.error_rate > 1.5%,                     for: 5m,", "native.error_rate > 0.4%, for: 1m,")
+    answer, why = told(await site.found("pix-immo"), "pix-immo: rule native errors")
+    assert answer == "?"
+    assert "would hold by chance" in why
+    assert "the evidence gate makes that notices; right would be `for: " in why
+
+
+async def test_a_journal_is_tried_and_left_as_it_is(site: Set, empty_postgresql: str) -> None:
+    """`notaus run` would be the first to find out that it may not make its tables."""
+    site.environ["NOTAUS_STORE"] = empty_postgresql
+    for _ in range(2):  # nothing is kept of it
+        assert told(await site.found("pix-immo"), "journal")[1].endswith("empty; its tables can be made")
+    Journal.open(empty_postgresql).close()
+    assert told(await site.found("pix-immo"), "journal")[1].endswith("its tables are this release's")
+    site.environ["NOTAUS_STORE"] = "postgresql://nobody@127.0.0.1:9/notaus"
+    assert told(await site.found("pix-immo"), "journal")[0] == "no"
+
+
+async def test_a_wrong_clock_is_believed_once_two_answers_agree(site: Set) -> None:
+    """Thirty seconds of skew would be made of one stale answer of a proxy, or missed."""
+    site.clock.skew, site.clock.in_doubt = -95.0, True
+    answer, why = told(await site.found("pix-immo"), "clock")
+    assert (answer, why) == ("no", "95.0 s ahead of Cloudflare's; set this machine's clock, by NTP for instance")
+    assert CLOCK_PAUSE in site.clock.slept
