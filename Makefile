@@ -108,6 +108,7 @@ docs: venv  ## write the generated pages anew
 	$(BIN)/python dev/incident.py > docs/incident.md
 	$(BIN)/python -m notaus.metrics > docs/metrics.md
 	$(BIN)/python -m notaus.config.reference > docs/configuration.md
+	$(BIN)/python -m tests.docs.walk
 
 clean:  ## remove all that make made
 	rm -rf $(VENV) .tools dist .coverage* .mypy_cache .pytest_cache .ruff_cache .hypothesis

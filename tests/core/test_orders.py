@@ -587,6 +587,22 @@ def test_the_way_back_needs_its_prerequisites_and_goes_rung_by_rung() -> None:
     assert situation.closed[0].timeline[-1].text == "resolved: restored by ann"
 
 
+def test_the_pages_of_the_way_back_carry_its_own_commands_and_the_last_one_says_that_it_is_over() -> None:
+    """Somebody would type the emergency stop, believing it to be the step that the page tells of."""
+    situation = a_situation(a_service(restore=RESTORE))
+    situation.until(Phase.VALIDATING, BAD)
+    situation.run(150)
+    order(situation, RestoreOrder(situation.at, "ann", ("root cause identified",)))
+    situation.until(None)
+    steps = [m.facts["by hand"] for m in situation.said if "is in force" in m.title]
+    assert ['"canary_percent":0' in steps[0], '"canary_percent":5' in steps[1], '"canary_percent":10' in steps[2]] == [
+        True
+    ] * 3
+    last = situation.said[-1]
+    assert (last.banner, last.facts["status"]) == ("pix Incident - Closed", "CLOSED")
+    assert "in force" in last.facts["next"]
+
+
 def test_where_data_cannot_exist_a_named_person_attests() -> None:
     """Native has no traffic, so its error rate cannot be known."""
     need = RestoreNeed("native.error_rate < 1%", a_comparison("native.error_rate < 1%"))

@@ -59,6 +59,7 @@ EMERGENCY, REDUCED = a_step("emergency"), a_step("reduced")
             "B2a Incident - Rollback to reduced Not Done",
         ),
         (a_kv_turn(Phase.RAMPING, step=REDUCED, ramp=Ramp("alice", 0)), "B2a - Return to Normal Operation"),
+        (a_kv_turn(Phase.CLOSED, step=EMERGENCY), "B2a Incident - Closed"),
         (a_rollback_turn(Phase.ACTING), "ROLLBACK IN PROGRESS"),
         (a_rollback_turn(Phase.VALIDATING), "ROLLBACK IN PROGRESS"),
         (a_rollback_turn(Phase.MITIGATED), "ROLLBACK COMPLETE"),

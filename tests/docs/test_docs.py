@@ -55,3 +55,37 @@ def test_every_link_of_the_readme_leads_somewhere() -> None:
     links = re.findall(r"\]\((?!https?:|#)([^)#]+)", README)
     assert links
     assert [link for link in links if not (PROJECT / link).exists()] == []
+
+
+def runbook_rows() -> list[list[str]]:
+    """The rows of `docs/runbooks.md`, cell by cell, without the heads of its tables."""
+    page = (PROJECT / "docs/runbooks.md").read_text(encoding="utf-8")
+    rows = [re.split(r"(?<!\\)\|", line)[1:-1] for line in page.splitlines() if line.startswith("| ")]
+    return [[cell.strip() for cell in row] for row in rows if not row[0].startswith(" the runbook says")]
+
+
+def is_there(shown: str) -> bool:
+    """Whether a test (`tests/file.py`, `tests/file.py::name`) or a scenario (`NN-name`) exists."""
+    if not shown.startswith("tests/"):
+        return (PROJECT / "tests/scenarios" / f"{shown}.yaml").exists()
+    file, _, name = shown.partition("::")
+    path = PROJECT / file
+    return path.exists() and (not name or f"def {name}(" in path.read_text(encoding="utf-8"))
+
+
+def test_every_row_of_the_runbooks_page_is_shown_by_something_that_exists() -> None:
+    """The page would promise what nothing checks; a row of which nothing is named keeps the work with people, and says so."""
+    rows = runbook_rows()
+    assert len(rows) > 90
+    assert [row for row in rows if len(row) != 4] == []
+    named = [(row[0], each) for row in rows for each in re.findall(r"`([^`]+)`", row[3])]
+    assert [row[0] for row in rows if "`" not in row[3] and not row[1].startswith(("people", "not yet"))] == []
+    assert [(row, each) for row, each in named if not is_there(each)] == []
+
+
+def test_the_runbooks_page_names_commands_that_exist() -> None:
+    """In the middle of the night somebody would type it."""
+    known = set(commands())
+    named = {word for row in runbook_rows() for cell in row[1:3] for word in re.findall(r"`notaus ([a-z]+)", cell)}
+    assert "restore" in named
+    assert named <= known

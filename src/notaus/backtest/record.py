@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -81,7 +81,8 @@ class Record:
         for write in box.writes:
             at = write.at - self.begin
             if write.by != "api":
-                found.append(Happening(at, "person", write.what, f"somebody else: {write.what}"))
+                what = write.what.get("value") if write.kind == "kv" else _shares(write.what["versions"], tags)
+                found.append(Happening(at, "person", write.what, f"somebody else: {write.kind} {what}"))
             elif write.kind == "kv":
                 found.append(Happening(at, "kv", write.what["value"], f"kv {write.what['value']}"))
             else:
@@ -101,3 +102,7 @@ class Record:
                 text = f"{payload['kind']} ({payload['severity']}, {payload['status']}): {payload['title']}"
                 found.append(Happening(page.at - self.begin, payload["kind"], payload, text))
         return found
+
+
+def _shares(versions: Iterable[tuple[str, float]], tags: Mapping[str, str]) -> str:
+    return ", ".join(f"{tags.get(id, id)} at {share:g} %" for id, share in versions)

@@ -7,6 +7,7 @@ import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from fractions import Fraction
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -90,8 +91,11 @@ async def _ringing(seconds: float, ring: Callable[[], None]) -> None:
 class _Stage:
     """The world of one scenario."""
 
-    def __init__(self, scenario: Scenario, configuration: Configuration, loop: VirtualTimeLoop) -> None:
-        self.scenario, self.loop = scenario, loop
+    def __init__(
+        self, scenario: Scenario, configuration: Configuration, loop: VirtualTimeLoop, incidents: Path | None = None
+    ) -> None:
+        """Where `incidents` is given, evidence and documents are kept there."""
+        self.scenario, self.loop, self.incidents = scenario, loop, incidents
         self.wall_offset = 0.0
         self.box = Sandbox(self.true_time, lags=Lags((0.0, 0.0), 0.0))
         self.box.account.api_limit = self.box.account.graphql_limit = None
@@ -265,6 +269,7 @@ class _Stage:
             readers=lambda entry: self.reader,
             owner=f"replica-{number}-{self.started}",
             watchers=(self.record.watch,),
+            incidents=self.incidents,
         )
         self.apps.append(app)
         self.bells.append(bells)

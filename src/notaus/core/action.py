@@ -373,8 +373,8 @@ def close(turn: Turn, why: str, *, title: str = "closed") -> None:
     """Close the open incident."""
     if not turn.open_incident.quiet and not turn.open_incident.shadow:
         fact(turn, document=f"notaus report {turn.open_incident.id} --to docs/INCIDENTS")
-    tell(turn, f"{title}: {why}", status=Status.RESOLVED)
     turn.update(closed_at=turn.now)
     turn.move(Cause.CLOSED)
+    tell(turn, f"{title}: {why}", status=Status.RESOLVED)
     turn.closed = (*turn.closed, turn.open_incident)
     turn.change(incident=None, calm_since=turn.at, request=None, shadow=None)

@@ -9,7 +9,7 @@ from notaus.core.effect import PullLever, WriteKv
 from notaus.core.hold import Hold, Truth, compare
 from notaus.core.incident import Cause, Phase, Ramp, Step
 from notaus.core.ladder import KvLever
-from notaus.core.paging import duration, fact, tell
+from notaus.core.paging import by_hand, duration, fact, tell
 from notaus.core.rule import INVESTIGATE, Rule, Severity
 from notaus.core.turn import Turn
 from notaus.core.verification import RampStep, RestoreNeed
@@ -118,7 +118,7 @@ def _pull(turn: Turn, step: RampStep, by: str) -> None:
     effect = turn.new_effect_id("pull")
     number = turn.open_incident.steps + 1
     turn.update(step=Step(number, step.rung, turn.at, (), effect, by=by, label=step.rung), steps=number)
-    fact(turn, reason=f"the way back, started by {by}")
+    fact(turn, reason=f"the way back, started by {by}", by_hand=by_hand(turn, step.rung))
     turn.issue(PullLever(effect, turn.service.name, WriteKv(step.rung, False, turn.state.fields), turn.now))
 
 

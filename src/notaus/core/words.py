@@ -79,6 +79,8 @@ def banner(turn: Turn) -> str | None:
     step = incident.step
     if step is None:
         return None
+    if incident.phase is Phase.CLOSED:
+        return f"{turn.service.called} Incident - Closed"
     if incident.ramp is not None:
         return f"{turn.service.called} - Return to Normal Operation"
     standing = _standing(incident, step)
@@ -132,7 +134,7 @@ def _of_the_moment(turn: Turn) -> dict[str, str]:
 
 
 def _deployment(turn: Turn, step: Step) -> str:
-    if turn.open_incident.phase in (Phase.MITIGATED, Phase.RAMPING):
+    if turn.open_incident.phase in (Phase.MITIGATED, Phase.RAMPING, Phase.CLOSED):
         return f"rolled back to {step.label}"
     if step.away_from is None:
         return step.label
@@ -175,6 +177,8 @@ def _next(turn: Turn) -> str:
             return f"`notaus release {service}` hands back to notaus"
         case Phase.RAMPING:
             return "the way back goes on by itself while all is well"
+        case Phase.CLOSED:
+            return "nothing more; what was done stays in force"
         case _:
             return "investigation"
 
