@@ -88,7 +88,7 @@ class Run:
 
         async with self.reloading:
             try:
-                new = files.load(self.directory)
+                new = await asyncio.to_thread(files.load, self.directory)  # the loop turns meanwhile
                 await app.reload(new)
             except NotausError as error:
                 for problem in problems(error):

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any
 
 from ruamel.yaml import YAML
+from ruamel.yaml.composer import Composer
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
 from ruamel.yaml.nodes import MappingNode, ScalarNode, SequenceNode
 
@@ -18,7 +20,9 @@ Word = bool | int | float | str | None
 MAX_DEPTH = 20
 """Deeper nesting is a mistake; the bound also ends aliases that contain themselves."""
 MAX_VALUES = 20_000
-"""More values are a mistake; the bound also ends aliases that multiply."""
+"""More keys and values are a mistake: the largest example has 400. The bound also ends aliases that multiply."""
+TOO_DEEP = f"at most {MAX_DEPTH} levels"
+TOO_MANY = f"at most {MAX_VALUES} keys and values in a file"
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +74,9 @@ Node = Scalar | List | Table
 def parse(text: str, file: str, report: Report) -> Node | None:
     """The document in `text`; None if it is empty or cannot be parsed, which is reported."""
     try:
-        root = YAML(typ="rt", pure=True).compose(text)
+        parser = YAML(typ="rt", pure=True)
+        parser.Composer = _Composer
+        root = parser.compose(text)
         return None if root is None else _Builder(file, text.splitlines(), report).node(root, Where(file, 1, 1), 0)
     except MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
@@ -80,13 +86,33 @@ def parse(text: str, file: str, report: Report) -> Node | None:
     except YAMLError as error:
         report.problem(Where(file, 1, 1), "not YAML: " + str(error).splitlines()[0].strip(), "save it as UTF-8 text")
     except Misread as error:
-        report.misread(Where(file, 1, 1), error)
-    except RecursionError:
-        report.problem(Where(file, 1, 1), "nested too deeply", f"at most {MAX_DEPTH} levels")
+        error.where = replace(error.where or Where("", 1, 1), file=file)
+        report.misread(error.where, error)
     except (ValueError, TypeError, KeyError, IndexError, AttributeError, AssertionError, NotImplementedError):
         # The parser trips over some broken texts itself, without saying where.
         report.problem(Where(file, 1, 1), "not YAML: the text cannot be parsed", "check the directives and tags")
     return None
+
+
+class _Composer(Composer):
+    """The parser's own, which stops at one value or level too many: it would take seconds for them all."""
+
+    def __init__(self, loader: Any = None) -> None:
+        super().__init__(loader)
+        self.warn_double_anchors = False  # it prints them
+        self.count = 0
+
+    def compose_node(self, parent: Any, index: Any) -> Any:
+        self.count += 1
+        if self.count > MAX_VALUES:
+            raise Misread("too many values", TOO_MANY, self._here())
+        if self.depth > MAX_DEPTH:
+            raise Misread("nested too deeply", TOO_DEEP, self._here())
+        return super().compose_node(parent, index)
+
+    def _here(self) -> Where:
+        mark = self.parser.peek_event().start_mark
+        return Where("", mark.line + 1, mark.column + 1)
 
 
 class _Builder:
@@ -101,9 +127,9 @@ class _Builder:
     def node(self, node: object, where: Where, depth: int) -> Node:
         self.count += 1
         if depth > MAX_DEPTH:
-            raise Misread("nested too deeply", f"at most {MAX_DEPTH} levels", where)
+            raise Misread("nested too deeply", TOO_DEEP, where)
         if self.count > MAX_VALUES:
-            raise Misread("too many values", f"at most {MAX_VALUES}", where)
+            raise Misread("too many values", TOO_MANY, where)
         if isinstance(node, MappingNode):
             return self.table(node, where, depth)
         if isinstance(node, SequenceNode):

@@ -22,8 +22,9 @@ from notaus.core.service import Service
 DAEMON_FILE = "notaus.yaml"
 SERVICES = "services"
 SUFFIXES = (".yaml", ".yml")
-LARGEST = 1_000_000
-"""Bytes; a larger file is a mistake."""
+READABLE = "make it a readable file, one service each"
+LARGEST = 250_000
+"""Bytes; a larger file is a mistake: the largest example has 5,000. The slowest text of this size takes seconds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,7 +113,7 @@ class Files:
             self.report.problem(Where(str(path)), "is not UTF-8 text", "save it as UTF-8")
             return None
         except OSError as error:
-            self.report.problem(Where(str(path)), f"cannot be read: {error.strerror}", "make it a readable file")
+            self.report.problem(Where(str(path)), f"cannot be read: {error.strerror}", READABLE)
             return None
         self.texts[str(path)] = text
         return text

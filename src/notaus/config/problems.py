@@ -65,6 +65,12 @@ class Misread(Exception):
 
 SHORTEST_SECRET = 4
 SHORT = 3
+MOST_PROBLEMS = 100
+"""Nobody mends more at once; thousands would fill the log."""
+QUOTED = 80
+"""Characters of a name or a value in a message."""
+LONGEST = 600
+_QUOTATION = re.compile(rf"`[^`]*`|\"[^\"]*\"|[^\s`\"/]{{{QUOTED},}}")
 
 
 @dataclass(slots=True)
@@ -73,18 +79,24 @@ class Report:
 
     problems: list[Problem] = field(default_factory=list)
     warnings: list[Problem] = field(default_factory=list)
+    _told_before: set[Problem] = field(default_factory=set)
+    _places: set[Where] = field(default_factory=set)
+    """Where there is a problem."""
     hidden: dict[str, str] = field(default_factory=dict)
     """What the environment filled in, and how it is written instead: it may be secret, so no message shows it."""
 
     def problem(self, where: Where, wrong: str, right: str = "") -> None:
-        found = self._told(where, wrong, right)
-        if found not in self.problems:
-            self.problems.append(found)
+        self._places.add(where)
+        self._tell(self.problems, where, wrong, right)
 
     def warning(self, where: Where, wrong: str, right: str = "") -> None:
+        self._tell(self.warnings, where, wrong, right)
+
+    def _tell(self, to: list[Problem], where: Where, wrong: str, right: str) -> None:
         found = self._told(where, wrong, right)
-        if found not in self.warnings:
-            self.warnings.append(found)
+        if found not in self._told_before:
+            self._told_before.add(found)
+            to.append(found)
 
     def hide(self, value: str, written: str) -> None:
         """From now on, messages show `written` for `value`. Shorter values hide nothing and would garble every message."""
@@ -100,22 +112,33 @@ class Report:
             wrong = wrong.replace(value, written)
             if not re.fullmatch("[a-z_]+", value):  # words of the language stay readable in advice
                 right = right.replace(value, written)
-        return Problem(where.file, where.line, where.column, where.field, wrong, right)
+        return Problem(where.file, where.line, where.column, shortened(where.field), shortened(wrong), shortened(right))
 
     def misread(self, where: Where, error: Misread) -> None:
         """One problem a value: where the environment lacks it, its form is no second one."""
         place = error.where or where
-        if not any((p.file, p.line, p.column, p.field) == _position(place) for p in self.problems):
+        if place not in self._places:
             self.problem(place, error.wrong, error.right)
 
     def raise_if_any(self) -> None:
         """Raises `InvalidConfiguration` with every problem, in the order of files and lines."""
-        if self.problems:
-            raise InvalidConfiguration(sorted(self.problems, key=lambda p: (p.file, p.line, p.column)))
+        found = sorted(self.problems, key=lambda p: (p.file, p.line, p.column))
+        if len(found) > MOST_PROBLEMS:
+            rest = Problem(found[0].file, 0, 0, "", f"there are {len(found) - MOST_PROBLEMS} more", "mend these first")
+            found = [*found[:MOST_PROBLEMS], rest]
+        if found:
+            raise InvalidConfiguration(found)
 
 
-def _position(where: Where) -> tuple[str, int, int, str]:
-    return where.file, where.line, where.column, where.field
+def shortened(text: str) -> str:
+    """`text` with every long quotation, name or number cut, and no longer than anybody reads."""
+
+    def cut(found: re.Match[str]) -> str:
+        mark = found[0][-1] if found[0][0] in '`"' else ""
+        return found[0] if len(found[0]) < QUOTED else f"{found[0][: QUOTED - 20]}…{mark}"
+
+    short = _QUOTATION.sub(cut, text)
+    return short if len(short) <= LONGEST else f"{short[: LONGEST - 1]}…"
 
 
 def near_miss(name: str, known: Iterable[str]) -> str:
