@@ -43,7 +43,7 @@ def decide(turn: Turn) -> None:
     breaches = standing_breaches(turn)
     _propose(turn, [(b, b.rule.then) for b in breaches if safer(turn, b.rule.then)])
     judge_step(turn)
-    rest = [b for b in breaches if not _acted_on(turn, b) and not safer(turn, b.rule.then)]
+    rest = [b for b in breaches if not _handled(turn, b.rule, b.run) and not safer(turn, b.rule.then)]
     _no_safer(turn, rest)
 
 
@@ -55,7 +55,7 @@ def standing_breaches(turn: Turn) -> list[Breach]:
             continue
         run = (turn.holds or {})[rule.name].breach
         assert run is not None
-        if turn.rule_state(rule.name).handled == run.start:
+        if _handled(turn, rule, run):
             continue
         evidence = evidence_of(turn, rule, run)
         if evidence.sufficient:
@@ -73,9 +73,9 @@ def evidence_of(turn: Turn, rule: Rule, run: Run) -> Evidence:
     return gather(rule, run, turn.service, turn.history, baselines, first_counted(turn, rule))
 
 
-def _acted_on(turn: Turn, breach: Breach) -> bool:
-    state = turn.rule_state(breach.rule.name)
-    return state.handled == breach.run.start
+def _handled(turn: Turn, rule: Rule, run: Run) -> bool:
+    """Whether this hold, at an earlier tick or at this one, has had what it may cause: it acts once (spec 5)."""
+    return turn.rule_state(rule.name).handled == run.start
 
 
 def safer(turn: Turn, rung: str) -> bool:
@@ -100,7 +100,7 @@ def _propose(turn: Turn, wanted: list[tuple[Breach, str]]) -> None:
     if acting:
         _act(turn, acting, proposals)
     for proposal in proposals:
-        if _acted_on(turn, proposal.breach):
+        if _handled(turn, proposal.breach.rule, proposal.breach.run):
             continue
         if proposal.ruling.permit is Permit.ASK:
             _ask(turn, proposal)

@@ -168,7 +168,7 @@ MUTANTS = (
     ),
     Mutant(
         "core/decision.py",
-        "if turn.rule_state(rule.name).handled == run.start:",
+        "if _handled(turn, rule, run):",
         "if False:",
         "a refused step is ordered again at every tick",
         "tests/core/test_action.py::test_a_refused_step_is_told_and_not_forced",
@@ -182,8 +182,8 @@ MUTANTS = (
     ),
     Mutant(
         "core/decision.py",
-        "return state.handled == breach.run.start",
-        "return False",
+        "if not _handled(turn, b.rule, b.run) and not safer(turn, b.rule.then)]",
+        "if not safer(turn, b.rule.then)]",
         "a rule joins the step it has just caused",
         "tests/core/test_decision.py::test_a_hold_is_acted_on_and_told_once",
     ),
