@@ -1,4 +1,5 @@
 """Options of the simulation: `--seed N` replays one, `--seeds N` runs as many, `--first N` from there, `--hours H` each.
+`--twice N` plays every Nth of them a second time, in another process.
 
 They exist where this folder is named on the command line; elsewhere the defaults hold. At the end of a run stands what was
 injected and what came of it.
@@ -24,6 +25,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption("--seed", type=int, default=None, help="replay this seed, and print its story")
     group.addoption("--seeds", type=int, default=SEEDS, help="how many seeds to run")
     group.addoption("--first", type=int, default=0, help="the first of them")
+    group.addoption("--twice", type=int, default=1, help="play every Nth seed a second time, in another process")
     group.addoption("--hours", type=float, default=HOURS, help="simulated hours of each")
 
 
@@ -58,6 +60,12 @@ def elsewhere() -> Iterator[Elsewhere]:
     other = Elsewhere()
     yield other
     other.close()
+
+
+@pytest.fixture
+def twice(request: pytest.FixtureRequest, seed: int) -> bool:
+    """Whether the seed is played a second time, in another process."""
+    return seed % int(option(request.config, "twice", 1)) == 0
 
 
 @pytest.fixture

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import replace
 from typing import Any
+
+from pydantic_core import to_json
 
 from notaus.core.sample import Sample
 from notaus.errors import JournalFailed
@@ -29,7 +30,7 @@ class MemoryJournal:
             raise LeaseLost(f"the lease of account {lease.account} is no longer held by {lease.owner}")
         for record in records:
             if record.state is not None:
-                self.states[record.service] = json.dumps(record.state, separators=(",", ":"))
+                self.states[record.service] = to_json(record.state).decode()
             for signal, samples in record.readings.items():
                 self.kept.setdefault((record.service, signal), {}).update({s.at: s for s in samples})
             self.events += 1
@@ -59,7 +60,7 @@ class MemoryJournal:
         if self.leases.get(lease.account, ("", 0, 0.0))[:2] != (lease.owner, lease.fence):
             raise LeaseLost(f"the lease of account {lease.account} is no longer held by {lease.owner}")
         self.leases[lease.account] = (lease.owner, lease.fence, now + lease.ttl)
-        return replace(lease, expires_at=now + lease.ttl)
+        return Lease(lease.account, lease.owner, lease.fence, now + lease.ttl, lease.ttl)
 
     def release(self, lease: Lease) -> None:
         held = self.leases.get(lease.account)
@@ -84,6 +85,11 @@ class MemoryJournal:
         """Nothing to let go of."""
 
 
+WRITES_AND_READS = frozenset(
+    ("write_all", "acquire", "renew", "state", "samples", "keep_config", "release", "announce", "leave")
+)
+
+
 class TroubledJournal:
     """One daemon's way to the journal: it fails while the plan says so, and is a place to crash at."""
 
@@ -97,33 +103,20 @@ class TroubledJournal:
         self._journal, self._failing, self._reached, self._written = journal, failing, reached, written
 
     def __getattr__(self, name: str) -> Any:
-        found = getattr(self._journal, name)
-        if name not in (
-            "write_all",
-            "acquire",
-            "renew",
-            "state",
-            "samples",
-            "keep_config",
-            "release",
-            "announce",
-            "leave",
-        ):
-            return found
-
-        def call(*given: Any, **named: Any) -> Any:
-            if self._failing():
-                raise JournalFailed("the disk is full: make room (simulation)")
-            return found(*given, **named)
-
-        return call
+        if name in WRITES_AND_READS and self._failing():
+            return _full
+        return getattr(self._journal, name)
 
     def write_all(self, records: Sequence[Record], lease: Lease | None = None) -> None:
         if self._failing():
-            raise JournalFailed("the disk is full: make room (simulation)")
+            _full()
         if self._reached("before write"):
             raise JournalFailed("the daemon dies here (simulation)")
         self._journal.write_all(records, lease)
         for record in records:
             self._written(record)
         self._reached("after write")
+
+
+def _full(*given: Any, **named: Any) -> Any:
+    raise JournalFailed("the disk is full: make room (simulation)")

@@ -197,7 +197,10 @@ class Witness:
             settle = max(moment.service.signals[s].settle for s in rule.signals)
             newest = (tick - settle) // moment.service.step * moment.service.step
             if oracle.holds_at(rule, ledger, newest) is not True:
-                if holds.get(rule.name, Hold()).breach is not None and ledger.at(rule.signals[0], newest) is not None:
+                hold = holds.get(rule.name, Hold())
+                # One that ends at an older sample acts no more.
+                fresh = hold.newest is not None and tick - hold.newest <= settle + oracle.FRESH
+                if hold.breach is not None and fresh and ledger.at(rule.signals[0], newest) is not None:
                     self.doubtful.append(f"at {clock(moment.at)} {name}: {rule.name} counts as breached, is not true")
                 continue
             opinion = oracle.breached(moment.service, moment.after, rule, ledger, tick)

@@ -173,7 +173,7 @@ class SyntheticReader:
         self.unsettled: list[str] = []
         """Reads of grid times that had not settled by true time: a promise broken."""
         self.revised: dict[tuple[str, int], int] = {}
-        self.given: dict[tuple[str, int], set[Sample]] = {}
+        self.given: dict[tuple[str, int], list[Sample]] = {}
         """Every sample ever handed out, by signal and time."""
 
     async def read(self, entry: Entry, times: Sequence[int]) -> Readings:
@@ -197,7 +197,7 @@ class SyntheticReader:
                 self.revised[name, at] = -1
         for name, samples in found.items():
             for sample in samples:
-                self.given.setdefault((name, sample.at), set()).add(sample)
+                self.given.setdefault((name, sample.at), []).append(sample)
         return {name: tuple(samples) for name, samples in found.items()}
 
     def revise(self, name: str, at: int, add: int) -> None:

@@ -121,6 +121,8 @@ class Service:
     _rules: Mapping[str, Rule] = field(init=False, compare=False, repr=False)
     _spans: dict[tuple[str, ...], tuple[int, int]] = field(init=False, compare=False, repr=False)
     """Settle time and window by the signals of a rule. Worked out once: a tick asks a hundred times."""
+    _lookback: int | None = field(default=None, init=False, compare=False, repr=False)
+    """Worked out once, too."""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "_rules", {rule.name: rule for rule in self.rules})
@@ -129,8 +131,12 @@ class Service:
     @property
     def lookback(self) -> int:
         """Seconds of samples kept at hand: the longest rule, an episode of evidence, the hour-ago look of `blind`."""
-        longest = (max(r.hold, r.hold_within or 0) + self.window(r) + self.settle(r) for r in self.rules)
-        return max(longest, default=0) + 4500
+        found = self._lookback
+        if found is None:
+            longest = (max(r.hold, r.hold_within or 0) + self.window(r) + self.settle(r) for r in self.rules)
+            found = max(longest, default=0) + 4500
+            object.__setattr__(self, "_lookback", found)
+        return found
 
     @property
     def called(self) -> str:

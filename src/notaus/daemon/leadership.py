@@ -104,13 +104,13 @@ class Leadership:
         for account in self.accounts:
             if account in self.leases and self.lease(account) is None:
                 self.lose(account)
-            self.metrics.leader.labels(account=account).set(self.lease(account) is not None)
+            self.metrics.of(self.metrics.leader, account).set(self.lease(account) is not None)
 
     def lose(self, account: str) -> None:
         """It has run out, or is another's."""
         if self.leases.pop(account, None) is not None:
             log.warning("no longer the owner of the account", account=account)
-            self.metrics.leader.labels(account=account).set(0)
+            self.metrics.of(self.metrics.leader, account).set(0)
             self.lost(account)
 
     def _fail(self, account: str, failed: JournalFailed) -> None:
@@ -188,7 +188,7 @@ class Leadership:
 
     async def _give_up(self, account: str) -> None:
         lease = self.leases.pop(account)
-        self.metrics.leader.labels(account=account).set(0)
+        self.metrics.of(self.metrics.leader, account).set(0)
         self.lost(account)
         await self._give_back(lease)
 

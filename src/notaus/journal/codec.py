@@ -127,7 +127,7 @@ def _key(key: str | int) -> str:
 
 def _mapping_encoder(kind: Any, converter: Converter) -> Callable[[Any], Json]:
     _, value_type = get_args(kind) or (Any, Any)
-    return lambda value: _encode_mapping(value, lambda v: converter.unstructure(v, value_type))
+    return lambda value: _encode_mapping(value, converter.get_unstructure_hook(value_type))
 
 
 def _mapping_decoder(kind: Any, converter: Converter) -> Callable[[Any, Any], Any]:
