@@ -13,6 +13,7 @@ from typing import Any
 import httpx
 import pytest
 from pydantic import SecretStr
+from structlog.testing import capture_logs
 
 from notaus import config, web
 from notaus.app import App, link_key, web_token
@@ -523,6 +524,29 @@ async def test_a_document_missed_by_a_crash_is_made_at_the_next_start(house: Hou
         await house.app(incidents=Path(directory))
         await asyncio.sleep(5)
         assert document.read_text(encoding="utf-8") == "edited"
+
+
+class WithoutIncidents:
+    """A journal that answers everything but what incidents there were."""
+
+    def __init__(self, journal: Journal) -> None:
+        self._journal = journal
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._journal, name)
+
+    def incidents(self, service: str | None = None, limit: int = 50) -> Any:
+        raise JournalFailed("the disk is full")
+
+
+@in_a_house("pix-immo")
+async def test_a_journal_that_fails_while_documents_are_looked_for_is_a_warning(house: House) -> None:
+    """A start beside a failing disk would be told as a mistake in notaus, with a traceback."""
+    with TemporaryDirectory() as directory, capture_logs() as logs:
+        await house.app(incidents=Path(directory), journal=WithoutIncidents(house.journal))
+        await asyncio.sleep(5)
+    assert [entry["reason"] for entry in logs if "without a document" in entry["event"]] == ["the disk is full"]
+    assert not [entry for entry in logs if "unforeseen" in entry["event"]]
 
 
 @in_a_house("pix-immo")

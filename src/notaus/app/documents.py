@@ -43,10 +43,16 @@ class Documents:
 
     def look_back(self, service: Service, now: int) -> None:
         """Write those of incidents that ended when the daemon did, or while none could be written."""
-        self._spawn(self._missing(service, now), f"documents of {service.name}")
+        if self._directory is not None:
+            self._spawn(self._missing(service, now), f"documents of {service.name}")
 
     async def _missing(self, service: Service, now: int) -> None:
-        for row in await self._call(self._journal.incidents, service.name, NEWEST):
+        try:
+            rows = await self._call(self._journal.incidents, service.name, NEWEST)
+        except NotausError as error:
+            log.warning("incidents without a document were not looked for", service=service.name, reason=str(error))
+            return
+        for row in rows:
             kept = isinstance(row.body, dict) and not row.body.get("quiet") and not row.body.get("shadow")
             if kept and row.closed_at is not None and row.closed_at > now - LATELY_SECONDS:
                 await self._write(service, row.id)
