@@ -359,7 +359,7 @@ class Situation:
     def poll(self, values: Values) -> Polled:
         readings = {}
         for name, signal in self.service.signals.items():
-            sample = self.sample(signal, {**HEALTHY, **values}[name])
+            sample = self.sample(signal, {**HEALTHY, **self._split(), **values}[name])
             if name in self.pending:
                 self.gaps.setdefault(name, []).append(sample.at)
             else:
@@ -368,6 +368,14 @@ class Situation:
         if self.unread is not None:
             problems["world"] = self.unread
         return Polled(self.at, self.at, readings, self.world, problems)
+
+    def _split(self) -> Values:
+        """The traffic follows the key."""
+        percent = (self.key or {}).get("canary_percent")
+        if self.key is None or not isinstance(percent, int):
+            return {}
+        native = 0.0 if self.key.get("emergency_proxy") else percent / 100
+        return {"native.share": native, "proxy.share": 1 - native}
 
     def sample(self, signal: Signal, value: Number | None) -> Sample:
         at = self.at - signal.settle

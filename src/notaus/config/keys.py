@@ -325,7 +325,14 @@ DRAINS = Key(
 )
 SHARE_SIGNAL = Key("signal", k.Text("a signal"), "The signal that shows the split.", required=True)
 SHARE_FROM = Key("from", k.Text("a field of the rungs"), "The rung's field (a percentage) that sets it.", required=True)
-SHARE_KEYS = Keys("ladder.share", (SHARE_SIGNAL, SHARE_FROM))
+SHARE_STICKY = Key(
+    "sticky",
+    m.Duration(),
+    "For how long a visitor keeps the cohort it was given (the age of its cookie); in that time the split may lie between "
+    "those of all rungs that were in force. A split that cannot be so over an hour is told.",
+    "30d",
+)
+SHARE_KEYS = Keys("ladder.share", (SHARE_SIGNAL, SHARE_FROM, SHARE_STICKY))
 SHARE = Key("share", Nested(SHARE_KEYS), "The split that a rung should lead to.")
 LADDER = Keys("ladder", (LEVER, RUNGS, ESCALATE_TO, DRAINS, SHARE, *LADDER_LEVEL))
 

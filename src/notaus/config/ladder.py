@@ -164,4 +164,4 @@ def _share(values: Values, ladder: Ladder, catalogue: Catalogue, report: Report)
         report.problem(share.at(key.SHARE_FROM), f"no rung sets `{field}`", near_miss(field, names))
     elif kinds != {float}:
         report.problem(share.at(key.SHARE_FROM), f"`{field}` is no number", "name the field that holds the percentage")
-    return Share(signal, field)
+    return Share(signal, field, share.of(key.SHARE_STICKY))

@@ -5,5 +5,5 @@ true) · baseline, evidence, noise (whether chance could have done it) · ladder
 where it could go) · verification, service (one service file) · incident, state (what is remembered) · effect, event,
 page (what goes out, and what comes in) · turn, paging (one event being taken in, and what people are told) · limits,
 approval, decision (what is done about a breach) · action, verdict (pulling a lever, and whether it helped) · foreign,
-orders, restore, watch (other people's hands, people's words, the way back, the notices) · fleet (`step`).
+orders, restore, watch, split (other people's hands, people's words, the way back, the notices, the cohorts) · fleet (`step`).
 """

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
-from notaus.core import action, approval, decision, foreign, orders, restore, watch
+from notaus.core import action, approval, decision, foreign, orders, restore, split, watch
 from notaus.core.action import Move, take
 from notaus.core.effect import Effect, Send
 from notaus.core.event import (
@@ -124,6 +124,7 @@ def _tick(turn: Turn, event: Polled) -> None:
     foreign.remember_before(turn, event.readings)
     approval.upkeep(turn)
     watch.notify(turn)
+    split.watch(turn)
     decision.decide(turn)
     _act_on_blindness(turn)
     action.retry(turn)

@@ -49,6 +49,8 @@ class Share:
 
     signal: str
     field: str
+    sticky: int = 30 * 86400
+    """Seconds for which a visitor keeps the cohort it was given."""
 
 
 @dataclass(frozen=True, slots=True)

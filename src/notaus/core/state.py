@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from fractions import Fraction
 
 from notaus.core.baseline import Baseline
 from notaus.core.deployment import Average, Registry
@@ -98,6 +99,14 @@ class Write:
 
 
 @dataclass(frozen=True, slots=True)
+class Split:
+    """What part of the traffic the key gave a cohort, 0 to 1, from then on."""
+
+    since: int
+    share: Fraction
+
+
+@dataclass(frozen=True, slots=True)
 class Reported:
     """A trigger that was taken, so that the same report within an hour is one."""
 
@@ -120,6 +129,8 @@ class State:
     """When the world was last read."""
     world_failing: str | None = None
     write: Write | None = None
+    splits: tuple[Split, ...] = ()
+    """KV: what the key gave in the time that visitors keep a cohort, oldest first; the last is in force."""
     shadow: str | None = None
     """Observe mode: the rung that would be in force."""
     view: DeploymentsView | None = None
