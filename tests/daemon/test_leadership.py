@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Coroutine
 from typing import Any
 
@@ -138,6 +139,53 @@ def test_losing_it_is_told_once() -> None:
     us.leadership.lose(ACCOUNT)
     us.leadership.lose(ACCOUNT)
     assert us.told == ["gained", "lost"]
+
+
+async def test_what_is_held_is_renewed_while_another_account_is_recovered() -> None:
+    """Recovery that takes longer than a lease lasts would lose every lease at its end, and begin again, for ever."""
+    journal, clock = FaultyJournal(), SetClock()
+    us = Replica(journal, clock, accounts=(ACCOUNT, "large"))
+    recovered = asyncio.Event()
+
+    async def gained(account: str) -> None:
+        if account == "large":
+            await recovered.wait()
+
+    us.leadership.gained = gained
+    taking = asyncio.create_task(us.leadership.keep())
+    for _ in range(10):
+        await asyncio.sleep(0)
+        clock.at += 5
+        await us.leadership.keep()
+    recovered.set()
+    await taking
+    assert set(us.leadership.leases) == {ACCOUNT, "large"}
+    assert us.leadership.lease("large") is not None
+    assert us.told == []
+
+
+async def test_the_late_answer_to_a_renewal_says_nothing_of_a_lease_acquired_since() -> None:
+    """Given up in the middle of a renewal and taken back, it would be lost for what became of the former one."""
+    journal, clock = FaultyJournal(), SetClock()
+    us = Replica(journal, clock)
+    await us.leadership.keep()
+    asked, answer = us.leadership.call, asyncio.Event()
+
+    async def late(work: Any, *given: Any, **named: Any) -> Any:
+        if work == journal.renew:
+            await answer.wait()
+        return await asked(work, *given, **named)
+
+    us.leadership.call = late
+    renewing = asyncio.create_task(us.leadership.keep())
+    await asyncio.sleep(0)
+    us.leadership.call = asked
+    us.leadership.lose(ACCOUNT)
+    await us.leadership._take(ACCOUNT)
+    answer.set()
+    await renewing
+    assert us.leads
+    assert us.told == ["gained", "lost", "gained"]
 
 
 def test_an_account_that_is_no_longer_configured_is_given_back() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from functools import cache
 from typing import Any
@@ -11,6 +12,7 @@ import structlog
 from benchmarks.load.crowd import Crowd
 from benchmarks.load.virtual import Outcome, played
 
+from notaus.daemon.engine import recovered
 from notaus.sandbox.box import ACCOUNT
 
 
@@ -49,3 +51,15 @@ def test_samples_do_not_grow_from_hour_to_hour() -> None:
     """A daemon that runs for weeks would be ended by the system for want of memory; a probe's past never comes."""
     hours = played(Crowd(2, ACCOUNT, step=60), hours=3, tell=lambda hour: None).hours
     assert hours[2].samples <= hours[0].samples * 1.1  # they are dropped in batches of ten minutes
+
+
+def test_a_start_that_takes_longer_than_a_lease_comes_to_its_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The lease would have run out by then, all would be dropped and read anew, and nothing guarded for ever."""
+
+    def slowly(*given: Any) -> Any:
+        asyncio.get_running_loop()._pass(2.0)  # type: ignore[attr-defined]
+        return recovered(*given)
+
+    monkeypatch.setattr("notaus.app.daemon.recovered", slowly)
+    found = played(Crowd(10, ACCOUNT, step=60), hours=0.05, hour=180, tell=lambda hour: None)
+    assert found.hours[0].ticks >= 2 * 10

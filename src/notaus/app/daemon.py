@@ -223,8 +223,11 @@ class App:
 
     async def _recovered(self, services: Iterable[Service]) -> list[Guarded]:
         """Raises JournalFailed."""
-        now = int(self.clock.now())
-        return [await self.call(recovered, self.journal, service, now) for service in services]
+        now, found = int(self.clock.now()), []
+        for service in services:
+            found.append(await self.call(recovered, self.journal, service, now))
+            await asyncio.sleep(0)  # called inline it lets nothing turn, and the leases have to be renewed
+        return found
 
     def _guard(self, guarded: Guarded, now: int) -> None:
         service = guarded.service
@@ -321,11 +324,11 @@ class App:
         now = int(self.clock.now())
         await self.call(self.journal.keep_config, self.configuration.hash, _text(self.configuration), now)
         self._loop = asyncio.create_task(self.engine.run(), name="engine")
-        await self.leadership.keep()
         self.bells.every(RENEW_SECONDS, self._keep_leases, "leases")
         self.bells.every(PRUNE_EVERY, self._prune, "retention")
         self._ring_for_ticks()
         self.bells.start()
+        await self.leadership.keep()  # may take long; what it has got is renewed meanwhile
 
     def _ring_for_ticks(self) -> None:
         """At every time that is a tick of some service."""
@@ -405,6 +408,11 @@ class App:
 
     async def reload(self, configuration: Configuration) -> None:
         """Put a new configuration in force. Raises NotausError with the reason where it may not or cannot be."""
+        async with self.leadership.changing:  # no service is recovered twice, by this and by a takeover
+            await self._put_in_force(configuration)
+        await self.leadership.keep()
+
+    async def _put_in_force(self, configuration: Configuration) -> None:
         self._object(configuration)
         now, held = int(self.clock.now()), self._fences()
         # May fail: before anything changes.
@@ -425,7 +433,6 @@ class App:
             self._guard(guarded, now)
         self._ring_for_ticks()
         self.leadership.accounts = tuple(self.outside.clients)
-        await self.leadership.keep()
 
     def _object(self, configuration: Configuration) -> None:
         found = objections(self.engine.guarded, configuration)

@@ -64,7 +64,9 @@ class Leadership:
         self._left: Counter[str] = Counter()
         """The accounts that nobody owns, and for how many rounds they were left to others."""
         self._keep_until = 0.0
-        self._round = asyncio.Lock()
+        self._renewing = asyncio.Lock()
+        self.changing = asyncio.Lock()
+        """Held while accounts change hands, their services being recovered."""
 
     def lease(self, account: str) -> Lease | None:
         """The lease held for `account`, as long as it has not run out by our own clock."""
@@ -72,27 +74,37 @@ class Leadership:
         return lease if lease is not None and self.clock.now() < lease.expires_at else None
 
     async def keep(self) -> None:
-        """Renew what is held, and try for what is not. Called every few seconds; one round at a time."""
-        self._let_run_out()
-        if self._round.locked():
-            return
-        async with self._round:
-            try:
-                await self._go_round()
-            except JournalFailed as failed:
-                for account in self.accounts:
-                    self._fail(account, failed)
-            self._let_run_out()
+        """Renew what is held, and try for what is not. Called every few seconds; one round at a time.
 
-    async def _go_round(self) -> None:
+        Leases are renewed also while accounts change hands: to recover a thousand services takes longer than a lease lasts.
+        """
+        self._let_run_out()
+        try:
+            census = await self._renew_all()
+            if census is not None and not self.changing.locked():
+                async with self.changing:
+                    await self._share_out(census)
+        except JournalFailed as failed:
+            for account in self.accounts:
+                self._fail(account, failed)
+        self._let_run_out()
+
+    async def _renew_all(self) -> Census | None:
+        """Who lives and owns what; None while an earlier round is at it. Raises JournalFailed."""
+        if self._renewing.locked():
+            return None
+        async with self._renewing:
+            offered = self.accounts if self.resident else ()
+            census = await self.call(self.journal.announce, self.owner, offered, *self._time())
+            for account in list(self.leases):
+                await self._renew(account)
+        self.works()
+        return census
+
+    async def _share_out(self, census: Census) -> None:
         """Raises JournalFailed."""
-        offered = self.accounts if self.resident else ()
-        census = await self.call(self.journal.announce, self.owner, offered, *self._time())
         for account in [account for account in self.leases if account not in self.accounts]:
             await self._give_up(account)
-        for account in list(self.leases):
-            await self._renew(account)
-        self.works()
         await self._give_up_surplus(census)
         await self._take_free(census)
 
@@ -124,12 +136,19 @@ class Leadership:
         try:
             renewed = await self.call(self.journal.renew, lease, self._time()[0])
         except LeaseLost:
-            self.lose(account)
+            if self._holds(lease):
+                self.lose(account)
         except JournalFailed as failed:
             self._fail(account, failed)
         else:
-            if self.lease(account) is not None:  # neither lost meanwhile nor run out, with what was dropped for that
+            # Neither lost meanwhile nor run out, with what was dropped for that.
+            if self._holds(lease) and self.lease(account) is not None:
                 self.leases[account] = replace(renewed, expires_at=asked + TTL)
+
+    def _holds(self, lease: Lease) -> bool:
+        """Whether it is still this one: meanwhile it may have been given up and acquired anew."""
+        current = self.leases.get(lease.account)
+        return current is not None and current.fence == lease.fence
 
     async def _take(self, account: str) -> None:
         asked = self.clock.now()
