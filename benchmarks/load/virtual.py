@@ -144,7 +144,7 @@ class Workers(httpx.AsyncBaseTransport):
             request.headers["host"] = "api.oooefam.net"
         response = await self._inner.handle_async_request(request)
         if request.url.host == "api.cloudflare.com":
-            self._count(kind_of(request))
+            self._count(kind_of(request.url.path))
             self.refused += response.status_code == 429 or b"rate limiter budget depleted" in response.content
         return response
 
@@ -158,9 +158,8 @@ class Workers(httpx.AsyncBaseTransport):
         self.most[str(family)] = max(self.most[str(family)], len(recent))
 
 
-def kind_of(request: httpx.Request) -> str:
-    """What a request to the API asks for."""
-    path = request.url.path
+def kind_of(path: str) -> str:
+    """What a request to this path of the API asks for."""
     for mark, kind in (("graphql", "graphql"), ("/sql", "sql"), ("bulk/get", "kv bulk"), ("/values/", "kv"),
                        ("/deployments", "deployments"), ("/versions", "versions")):  # fmt: skip
         if mark in path:

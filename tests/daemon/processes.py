@@ -24,13 +24,15 @@ SPEED = 40.0
 
 
 class Process:
-    """A notaus process, and what it has said."""
+    """A notaus process (or one of another module that says JSON first), and what it has said."""
 
-    def __init__(self, *command: str, env: dict[str, str] | None = None, cwd: Path | None = None) -> None:
+    def __init__(
+        self, *command: str, env: dict[str, str] | None = None, cwd: Path | None = None, module: str = "notaus"
+    ) -> None:
         clean = {name: value for name, value in os.environ.items() if not name.startswith("NOTAUS_")}
         self.began = time.monotonic()
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "notaus", *command],
+            [sys.executable, "-m", module, *command],
             env=clean | {"NO_PROXY": "*"} | (env or {}),
             cwd=cwd,
             stdout=subprocess.PIPE,
