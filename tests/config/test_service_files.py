@@ -261,3 +261,28 @@ def test_pages_know_where_the_runbook_sends_people() -> None:
         "status page": "https://status.oooefam.net",
         "dashboard": "https://dash.cloudflare.com/account-1/workers/services/view/api-worker/production",
     }
+
+
+def test_a_drill_has_its_time_on_a_staging_service_alone() -> None:
+    """The production service would be stopped at three in the morning, by itself, each quarter."""
+    text = PIX + '\nstaging: true\ndrill: "0 3 1 */3 *"\n'
+    service = loaded(text).service
+    assert (service.staging, service.drill.cron) == (True, "0 3 1 */3 *")
+    (problem,) = problems(PIX + '\ndrill: "0 3 1 */3 *"\n')
+    assert problem.wrong == "a drill is held by itself on a staging service alone"
+    whole = loaded(PIX + '\ndrill: {bad: v2.0.0, fault: [curl, -X, POST, "http://x"], heal: [true-ly]}\n').service.drill
+    assert (whole.cron, whole.bad, whole.fault, whole.heal) == (
+        None,
+        "v2.0.0",
+        ("curl", "-X", "POST", "http://x"),
+        ("true-ly",),
+    )
+
+
+@pytest.mark.parametrize(
+    ("cron", "wrong"), [("0 3 * * 1", "counts weekdays"), ("every monday", "is no cron"), ("0 25 * * *", "is no cron")]
+)
+def test_a_cron_expression_that_means_something_else_is_told(cron: str, wrong: str) -> None:
+    """0 is Sunday to cron and Monday to the scheduler."""
+    (problem,) = problems(PIX + f'\nstaging: true\ndrill: "{cron}"\n')
+    assert wrong in problem.wrong

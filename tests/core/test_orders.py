@@ -11,6 +11,7 @@ from notaus.core.event import (
     Cleared,
     Close,
     Deployed,
+    Drilled,
     Hold,
     Judge,
     Release,
@@ -869,3 +870,26 @@ def test_an_alert_must_come_by_its_hook_and_say_everything() -> None:
     assert named.is_met("alertmanager", {"alertname": "a", "env": "live", "pod": "1"})
     assert not named.is_met("cloudflare", {"alertname": "a", "env": "live"})
     assert not named.is_met("alertmanager", {"alertname": "a"})
+
+
+def test_a_drill_is_told_once_and_stands_only_where_something_was_not_put_back() -> None:
+    """A notice that stays would keep ramps from going on; one that is quiet would leave staging at its emergency stop."""
+    situation = a_situation()
+    situation.run(60)
+    told = order(situation, Drilled(situation.at, "the schedule", True, True, "13 things measured", "var/drills/1.md"))
+    assert told == (True, "people are told")
+    assert situation.state.notices == {}
+    assert situation.said[-1].title == "pix: a drill: every target is met"
+    assert situation.said[-1].lines == (
+        "13 things measured",
+        "Its report: var/drills/1.md",
+        "Held by the schedule.",
+    )
+    assert situation.said[-1].loud is False
+    order(situation, Drilled(situation.at, "kim", False, False, "NOT put back: reduced"))
+    assert situation.said[-1].severity is Severity.CRITICAL
+    assert situation.said[-1].loud is True
+    assert "drill" in situation.state.notices
+    order(situation, Drilled(situation.at, "kim", False, True, "Not held"))
+    assert situation.state.notices == {}
+    assert situation.said[-1].title == "pix: a drill: NOT as it should be"

@@ -7,6 +7,7 @@ from dataclasses import replace
 import pytest
 
 from notaus.core.ladder import Fields, KvLever
+from notaus.core.service import Contact, Contacts
 from tests.builders import a_rollback_service, a_service
 
 
@@ -22,3 +23,10 @@ def test_documents_call_a_service_without_a_canary_by_its_name() -> None:
     """There is no tag to be had from a deployment."""
     service = a_rollback_service()
     assert service.tag == service.name
+
+
+def test_everyone_is_named_once() -> None:
+    """A test page would reach the same phone four times."""
+    oncall, team = Contact("pagerduty", "oncall"), Contact("slack", "#team")
+    contacts = Contacts(critical=(oncall, team), warning=(team,), escalate=(oncall,), approvers=(oncall,))
+    assert contacts.everyone == (oncall, team)

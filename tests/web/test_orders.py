@@ -34,6 +34,11 @@ TAKEN: list[tuple[str, dict[str, Any], event.Order]] = [
     ("close", {"incident": "7", "reason": "false alarm"}, event.Close(NOW, "kim", "7", "false alarm")),
     ("judge", {"version": "v2.0.0", "flagged": True}, event.Judge(NOW, "kim", "v2.0.0", True)),
     ("judge", {"version": "v2.0.0", "flagged": False}, event.Judge(NOW, "kim", "v2.0.0", False)),
+    (
+        "drilled",
+        {"passed": True, "restored": True, "text": "13 things measured", "where": "var/drills/1.md"},
+        event.Drilled(NOW, "kim", True, True, "13 things measured", "var/drills/1.md"),
+    ),
 ]
 
 
@@ -68,6 +73,7 @@ WRONG: list[tuple[str, dict[str, Any], str]] = [
     ("restore", {"by": "kim", "attest": [""]}, "attest.0"),
     ("judge", {"by": "kim", "version": "v2"}, "flagged: Field required"),
     ("judge", {"by": "kim", "version": "v2", "flagged": 1}, "flagged"),
+    ("drilled", {"by": "kim", "passed": True, "text": "x"}, "restored: Field required"),
 ]
 
 

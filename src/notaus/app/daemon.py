@@ -19,8 +19,10 @@ import structlog
 
 from notaus import log as logs
 from notaus import web
+from notaus.app import drills
 from notaus.app.desk import Desk
 from notaus.app.documents import Documents
+from notaus.app.drills import Drills
 from notaus.app.keys import link_key, web_token
 from notaus.app.outside import Outside
 from notaus.clock import Clock, SystemClock
@@ -139,6 +141,7 @@ class App:
         self.tasks: set[asyncio.Task[None]] = set()
         """Polls and other chores; the executor keeps its own."""
         self.desk = Desk(self)
+        self.drills = Drills(self, self._spawn)
         self._loop: asyncio.Task[None] | None = None
         self._stopping = False
         self.rung_at = self.clock.now()
@@ -326,6 +329,7 @@ class App:
         self._loop = asyncio.create_task(self.engine.run(), name="engine")
         self.bells.every(RENEW_SECONDS, self._keep_leases, "leases")
         self.bells.every(PRUNE_EVERY, self._prune, "retention")
+        self.bells.every(drills.EVERY, self.drills.ring, "drills")
         self._ring_for_ticks()
         self.bells.start()
         await self.leadership.keep()  # may take long; what it has got is renewed meanwhile

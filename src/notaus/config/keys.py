@@ -454,6 +454,16 @@ RECOVERY = Key(
     "20251115; also `$service`, `$worker`, `$account`, `$incident`.",
 )
 
+STAGING = Key("staging", k.Flag(), "Nobody is harmed by a drill here: `notaus drill` needs no further word.", "false")
+CRON = Key("cron", k.Cron(), "When a drill is held by itself, in UTC; never during an incident.")
+BAD = Key("bad", k.Text("a version"), "An uploaded version, by id or tag, that is deployed as the drill's test change.")
+FAULT = Key("fault", ListOf(k.Text("an argument")), "The command, word by word, that injects a fault for `--fault`.")
+HEAL = Key("heal", ListOf(k.Text("an argument")), "The command that takes it away again.")
+DRILL_KEYS = Keys("drill", (CRON, BAD, FAULT, HEAL), "The quarterly drill of a staging service.")
+DRILL = Key(
+    "drill", TextOr(k.Cron(), DRILL_KEYS), "The quarterly drill: when, and with what.", default_words="by hand only"
+)
+
 SERVICE = Keys(
     "service",
     (
@@ -471,6 +481,8 @@ SERVICE = Keys(
         PAGE,
         APPROVERS,
         RECOVERY,
+        STAGING,
+        DRILL,
         *SERVICE_LEVEL,
     ),
     "One guarded Worker.",

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
+from datetime import UTC
 from enum import StrEnum
 from fractions import Fraction
 from typing import Any, Generic, Protocol, TypeVar
@@ -149,6 +150,32 @@ class Written:
         return (
             {"anyOf": [{"type": "string", "pattern": self.pattern}, REFERENCE]} if self.pattern else {"type": "string"}
         )
+
+
+@dataclass(frozen=True, slots=True)
+class Cron:
+    """A cron expression. Weekdays have names: 0 is Sunday to cron, and Monday to others."""
+
+    words: str = "a cron expression such as `0 3 1 */3 *`"
+
+    def read(self, node: Node, report: Report) -> str:
+        from apscheduler.triggers.cron import CronTrigger  # few files have one, and it takes its time
+
+        text = " ".join(text_of(node, self.words).split())
+        parts = text.split(" ")
+        if len(parts) == CRON_FIELDS and any(c.isdigit() for c in parts[-1].partition("/")[0]):
+            raise Misread(f"{described(node)} counts weekdays", "write them by name: `0 3 * * mon`")
+        try:
+            CronTrigger.from_crontab(text, UTC)
+        except ValueError:
+            raise Misread(f"{described(node)} is no cron expression", "minute hour day month weekday") from None
+        return text
+
+    def schema(self) -> Schema:
+        return {"type": "string", "pattern": r"^\s*(\S+\s+){4}\S+\s*$"}
+
+
+CRON_FIELDS = 5
 
 
 @dataclass(frozen=True, slots=True)

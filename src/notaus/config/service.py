@@ -21,7 +21,7 @@ from notaus.config.sources import Entry
 from notaus.config.table import Values, inner_wins, read_keys
 from notaus.core.ladder import Ladder
 from notaus.core.rule import Rule
-from notaus.core.service import RECORDS, Contact, Contacts, Mode, Requirement, Service
+from notaus.core.service import RECORDS, Contact, Contacts, Drill, Mode, Requirement, Service
 from notaus.core.signal import Signal
 from notaus.core.verification import Check, Restore, SignalCheck
 
@@ -67,6 +67,7 @@ def read_service(root: Node, around: Surroundings, report: Report) -> Loaded | N
     check_durations(values, defaults, report)
     checks = read_checks(values, defaults, ladder, catalogue, report) if ladder else ()
     restore = read_restore(values, ladder, catalogue, report) if ladder else Restore()
+    _check_drill(values, report)
     contacts = _contacts(values, around, report)
     asked = _asked(ladder or NOWHERE, rules, checks, restore)
     wants = {one.entry.name: wanted(one, asked) for one in given}
@@ -130,8 +131,25 @@ def _service(
         override_for=inner_wins(key.OVERRIDE_FOR, values, defaults),
         ttl=inner_wins(key.TTL, values, defaults),
         title=values.get(key.TITLE) or "",
+        staging=values.of(key.STAGING),
+        drill=_drill(values),
         links=links,
     )
+
+
+def _drill(values: Values) -> Drill:
+    found: str | Values | None = values.get(key.DRILL)
+    if not isinstance(found, Values):
+        return Drill(cron=found)
+    return Drill(found.get(key.CRON), found.get(key.BAD), found.get(key.FAULT) or (), found.get(key.HEAL) or ())
+
+
+def _check_drill(values: Values, report: Report) -> None:
+    found: str | Values | None = values.get(key.DRILL)
+    cron = found.get(key.CRON) if isinstance(found, Values) else found
+    if cron is not None and not values.of(key.STAGING):
+        right = "say `staging: true` where that is so; else call `notaus drill` yourself"
+        report.problem(values.at(key.DRILL), "a drill is held by itself on a staging service alone", right)
 
 
 def _asked(ladder: Ladder, rules: Iterable[Rule], checks: Iterable[Check], restore: Restore) -> list[str]:

@@ -220,7 +220,23 @@ class Judge:
     flagged: bool
 
 
-Order = Hold | Release | Answer | Trigger | Cleared | Deployed | SetRung | RollBack | RestoreOrder | Close | Judge
+@dataclass(frozen=True, slots=True)
+class Drilled:
+    """A drill has been held, or could not be: told once, and kept; one that did not put everything back is loud."""
+
+    now: int
+    by: str
+    passed: bool
+    restored: bool
+    text: str
+    """What came of it, one thought a line."""
+    where: str | None = None
+    """Where its report lies."""
+
+
+Order = (
+    Hold | Release | Answer | Trigger | Cleared | Deployed | SetRung | RollBack | RestoreOrder | Close | Judge | Drilled
+)
 """What people (or hooks) ask for; each is answered with a Reply."""
 
 Event = (

@@ -13,6 +13,7 @@ from notaus.core.event import (
     Cleared,
     Close,
     Deployed,
+    Drilled,
     Hold,
     Judge,
     Order,
@@ -25,10 +26,10 @@ from notaus.core.event import (
 from notaus.core.incident import Phase, Step
 from notaus.core.ladder import KvLever
 from notaus.core.limits import Permit, rule_on
-from notaus.core.paging import by_hand, describe, duration, fact, recovery, tell
+from notaus.core.paging import by_hand, describe, duration, end_notice, fact, notice, recovery, remark, tell
 from notaus.core.release import REMEMBERED
 from notaus.core.release import Release as Announced
-from notaus.core.rule import Rule
+from notaus.core.rule import Rule, Severity
 from notaus.core.state import Lock, Reported
 from notaus.core.turn import Turn
 from notaus.core.world import Version
@@ -62,6 +63,8 @@ def obey(turn: Turn, order: Order) -> None:
             _close(turn, order)
         case Judge():
             _judge(turn, order)
+        case Drilled():
+            _drilled(turn, order)
 
 
 def _hold(turn: Turn, order: Hold) -> None:
@@ -271,3 +274,16 @@ def _judge(turn: Turn, order: Judge) -> None:
     doubt = Doubt.FLAGGED if order.flagged else None
     turn.change(registry=turn.state.registry.doubted(version.id, doubt))
     turn.answer(True, f"{version.label} is {'flagged: no rollback goes there' if order.flagged else 'cleared'}")
+
+
+def _drilled(turn: Turn, order: Drilled) -> None:
+    where = (f"Its report: {order.where}",) if order.where is not None else ()
+    lines = (*order.text.splitlines(), *where, f"Held by {order.by}.")
+    if order.restored:
+        end_notice(turn, "drill")
+        remark(
+            turn, "drill", "a drill: every target is met" if order.passed else "a drill: NOT as it should be", *lines
+        )
+    else:
+        notice(turn, "drill", Severity.CRITICAL, "a drill could NOT put everything back", *lines)
+    turn.answer(True, "people are told")

@@ -92,6 +92,13 @@ def notice(turn: Turn, key: str, severity: Severity, title: str, *lines: str) ->
     _send_notice(turn, following, status, title, lines, loud=standing is None or raised)
 
 
+def remark(turn: Turn, key: str, title: str, *lines: str) -> None:
+    """Tell something once that needs nobody."""
+    thread = f"notaus/{turn.service.name}/{key}/{turn.now}"
+    said = Notice(thread, Severity.WARNING, turn.now, turn.now, 1, title)
+    _send_notice(turn, said, Status.RESOLVED, title, lines, loud=False)
+
+
 def end_notice(turn: Turn, key: str, *lines: str) -> None:
     """Resolve a standing notice, if there is one."""
     notices = dict(turn.state.notices)

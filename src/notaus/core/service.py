@@ -80,6 +80,20 @@ class Contacts:
 
 
 @dataclass(frozen=True, slots=True)
+class Drill:
+    """How a staging service practises."""
+
+    cron: str | None = None
+    """When by itself, in UTC."""
+    bad: str | None = None
+    """An uploaded version that is deployed as the test change: its id or tag."""
+    fault: tuple[str, ...] = ()
+    """The command that injects the fault, word by word."""
+    heal: tuple[str, ...] = ()
+    """The command that takes it away again."""
+
+
+@dataclass(frozen=True, slots=True)
 class Service:
     """Everything the decision needs to know of one service. All durations in seconds."""
 
@@ -114,6 +128,9 @@ class Service:
     """An approval request expires after this."""
     title: str = ""
     """What people call it, such as `BooksTrack API`; empty: its name."""
+    staging: bool = False
+    """Nobody is harmed by a drill."""
+    drill: Drill = field(default_factory=Drill)
     links: Mapping[str, str] = field(default_factory=dict)
     """Addresses for its pages, by what they are: `status page`, `dashboard`."""
     baselines: Mapping[str, Baseline] | None = None

@@ -19,6 +19,8 @@ from notaus.journal.lease import TTL, Census, Lease, LeaseLost, Presence
 from notaus.journal.rows import EffectRow, EventRow, IncidentRow, Record
 from notaus.journal.schema import HEAD
 
+FAR = 2**62
+"""Later than every time."""
 CURRENT = "its tables are this release's"
 
 
@@ -177,10 +179,15 @@ class Journal:
         rows = self._all(sql.OUTBOX, {"service": service})
         return [EffectRow(r.id, r.service, r.kind, json.loads(r.body), r.created_at) for r in rows]
 
-    def samples(self, service: str, signal: str, since: int = 0) -> tuple[Sample, ...]:
-        """The samples with `at >= since`, oldest first, exactly as they were written."""
-        rows = self._all(sql.SAMPLES, {"service": service, "signal": signal, "since": since})
+    def samples(self, service: str, signal: str, since: int = 0, until: int = FAR) -> tuple[Sample, ...]:
+        """The samples with `since <= at <= until`, oldest first, exactly as they were written."""
+        rows = self._all(sql.SAMPLES, {"service": service, "signal": signal, "since": since, "until": until})
         return tuple(_sample(r) for r in rows)
+
+    def threads(self, service: str, since: int) -> frozenset[str]:
+        """The threads of all messages of `service` that were asked for since then."""
+        rows = self._all(sql.SENT, {"service": service, "since": since})
+        return frozenset(str(json.loads(row.body)["message"]["thread"]) for row in rows)
 
     def events(
         self,

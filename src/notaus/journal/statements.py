@@ -130,8 +130,11 @@ OUTBOX = (
 SAMPLES = (
     select(samples.c.at, samples.c.value, samples.c.of, samples.c.among, samples.c.effective)
     .where(samples.c.service == bindparam("service"), samples.c.signal == bindparam("signal"))
-    .where(samples.c.at >= bindparam("since"))
+    .where(samples.c.at >= bindparam("since"), samples.c.at <= bindparam("until"))
     .order_by(samples.c.at)
+)
+SENT = select(effects.c.body).where(
+    effects.c.service == bindparam("service"), effects.c.kind == "Send", effects.c.created_at >= bindparam("since")
 )
 INCIDENT = select(incidents).where(incidents.c.id == bindparam("id"))
 _oldest = (

@@ -160,6 +160,17 @@ class Judge(Body):
         return event.Judge(now, self.by, self.version, self.flagged)
 
 
+class Drilled(Body):
+    does: ClassVar[str] = "What a drill found: told once, and kept."
+    passed: bool
+    restored: Annotated[bool, Field(description="Whether everything is as it was before.")]
+    text: Text
+    where: Annotated[Name | None, Field(description="Where its report lies.")] = None
+
+    def order(self, now: int) -> event.Order:
+        return event.Drilled(now, self.by, self.passed, self.restored, self.text, self.where)
+
+
 ORDERS: dict[str, type[Body]] = {
     "hold": Hold,
     "release": Release,
@@ -172,6 +183,7 @@ ORDERS: dict[str, type[Body]] = {
     "restore": Restore,
     "close": Close,
     "judge": Judge,
+    "drilled": Drilled,
 }
 """By the last part of their path."""
 
