@@ -37,7 +37,9 @@ def once_each(town: Replicas) -> None:
     time.sleep(60 / town.speed)
     assert town.deployments == ["v1.9.0"]
     assert [(w["canary_percent"], w["emergency_proxy"]) for w in town.writes] == [(0, True)]
-    assert len(town.incidents("platform")) == len(town.incidents("pix-oncall")) == 1
+    for contact in ("platform", "pix-oncall"):
+        # At this speed a busy machine looks away for a minute: that may be told as missed, in a notice of its own.
+        assert len([key for key in town.incidents(contact) if "/missed:" not in key]) == 1
 
 
 @pytest.mark.parametrize(("befall", "heal", "post", "put", "replicas"), [
