@@ -29,7 +29,7 @@ from notaus.core.event import ChecksEnded, Event, LeverEnded, Polled, Sent, Star
 from notaus.core.fleet import Stepped
 from notaus.core.hold import Hold, Run, Truth
 from notaus.core.incident import Incident, Phase, Step
-from notaus.core.ladder import DeploymentLever, KvLever, Ladder, Rung, Share
+from notaus.core.ladder import DeploymentLever, KvLever, Ladder, Rung, Share, WorkflowLever
 from notaus.core.page import Kind, Message
 from notaus.core.rule import Bound, Comparison, Operator, Rule, Severity
 from notaus.core.sample import History, Sample, exact, rate
@@ -133,6 +133,17 @@ def a_rung(name: str, percent: int, proxy: bool = False) -> Rung:
 
 def a_deployment_ladder(stable_after: int = 3600) -> Ladder:
     return Ladder(DeploymentLever("api-worker", stable_after), (Rung("normal"), Rung("rolled_back", stable=True)))
+
+
+MAINTENANCE = Rung(
+    "maintenance", lever=WorkflowLever("books/api", "maintenance.yml", inputs={"mode": "on"}, undo={"mode": "off"})
+)
+REVERTED = Rung("reverted", lever=WorkflowLever("books/api", "revert.yml", deploys=True), approval=True)
+
+
+def with_rungs(ladder: Ladder, *rungs: Rung, escalate_to: str | None = None) -> Ladder:
+    """`ladder` with rungs that have levers of their own beyond it."""
+    return replace(ladder, rungs=(*ladder.rungs, *rungs), escalate_to=escalate_to)
 
 
 CONTACTS = Contacts((CRITICAL, TEAM), (TEAM,), (HIGHER,), (APPROVER,))
@@ -446,7 +457,7 @@ class Situation:
     @property
     def rungs(self) -> list[str]:
         """Where each pull went: rungs, or version labels."""
-        return [p.action.rung if isinstance(p.action, WriteKv) else p.action.label for p in self.pulled]
+        return [p.action.label if isinstance(p.action, Deploy) else p.action.rung for p in self.pulled]
 
     @property
     def titles(self) -> list[str]:

@@ -253,7 +253,7 @@ def test_a_triggered_step_that_did_not_get_through_is_wanted_still() -> None:
     turn = a_turn(service, a_state(service, incident=an_incident(Phase.ACTING)))
     from notaus.core import action
 
-    assert action._still_wanted(turn, a_step("emergency", "database errors"))
+    assert action.still_wanted(turn, a_step("emergency", "database errors"))
 
 
 def test_a_ladder_may_call_its_first_rung_what_it_likes() -> None:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from notaus.core.effect import PullLever, WriteKv
+from notaus.core.effect import Invoke, PullLever, WriteKv
 from notaus.core.world import KvView
-from notaus.daemon.recovery import late, reached
+from notaus.daemon.recovery import late, reached, resumed
 from tests.builders import T0, a_service
 
 
@@ -23,3 +23,16 @@ def test_a_step_is_done_only_at_its_own_rung() -> None:
     }
     assert found == {"normal": False, "reduced": True, "disabled": False, "emergency": False}
     assert not reached(service, WriteKv("reduced"), KvView(T0, None, "missing"))
+
+
+def test_what_a_lever_of_a_rungs_own_started_is_only_looked_for() -> None:
+    """A workflow would be started a second time after each crash, however late."""
+    pull = PullLever("pix/1-pull", "pix", Invoke("maintenance", "pix-1-1", "why", T0), T0)
+    assert not late(pull, T0 + 7200)
+    again = resumed(pull)
+    assert isinstance(again, PullLever)
+    assert isinstance(again.action, Invoke)
+    assert again.action.look_only
+    other = PullLever("pix/1-pull", "pix", WriteKv("emergency"), T0)
+    assert resumed(other) is other
+    assert not reached(a_service(), pull.action, KvView(T0, None))

@@ -93,7 +93,9 @@ async def test_everything_received_is_listed_in_order(client: httpx.AsyncClient,
     issue = await client.post("https://api.github.com/repos/o/r/issues", json={"title": "t"}, headers=token)
     assert (issue.status_code, issue.json()["number"]) == (201, 1)
     started = await client.post(
-        "https://api.github.com/repos/o/r/actions/workflows/w.yml/dispatches", json={"ref": "main", "inputs": {}}
+        "https://api.github.com/repos/o/r/actions/workflows/w.yml/dispatches",
+        json={"ref": "main", "inputs": {}},
+        headers=token,
     )
     assert started.status_code == 204
     listed = (await client.get(str(pages))).json()

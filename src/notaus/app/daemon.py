@@ -46,7 +46,7 @@ from notaus.daemon.gauges import Gauges
 from notaus.daemon.leadership import RENEW_SECONDS, Leadership
 from notaus.daemon.poller import Poller
 from notaus.daemon.ports import Reader
-from notaus.daemon.recovery import NOT_DONE, done_already, late
+from notaus.daemon.recovery import NOT_DONE, done_already, late, resumed
 from notaus.daemon.reload import objections
 from notaus.daemon.scheduler import Bells, ScheduledBells
 from notaus.errors import ConfigurationError, JournalFailed, NotausError
@@ -241,7 +241,7 @@ class App:
             if isinstance(effect, PullLever) and late(effect, now):
                 self._spawn(self._take_up(service, effect), f"recovery of {effect.id}")
             else:
-                self.executor.start(service, effect)
+                self.executor.start(service, resumed(effect))
 
     async def _take_up(self, service: Service, effect: PullLever) -> None:
         """A lever that was to be pulled long ago."""

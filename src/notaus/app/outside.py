@@ -17,7 +17,7 @@ from notaus.cloudflare.status import CloudflareStatus
 from notaus.config import Configuration, Settings
 from notaus.config.sources import Entry
 from notaus.daemon.ports import Reader
-from notaus.levers import Levers, SteeringKeys, Worlds
+from notaus.levers import Actions, Levers, SteeringKeys, Worlds
 from notaus.metrics import Metrics
 from notaus.sources import Context, build
 
@@ -45,7 +45,10 @@ class Outside:
             for account in dict.fromkeys(service.account for service in configuration.services)
         }
         keys = {account: SteeringKeys(client) for account, client in self.clients.items()}
-        self.levers = {account: Levers(client, keys[account]) for account, client in self.clients.items()}
+        self.levers = {
+            account: Levers(client, keys[account], _actions(settings, http, partial(check_lease, account)))
+            for account, client in self.clients.items()
+        }
         self.worlds = {account: Worlds(client, keys[account]) for account, client in self.clients.items()}
         self.checks = {account: Checks(client, edge) for account, client in self.clients.items()}
         self.unread: dict[tuple[str, str], str] = {}
@@ -64,6 +67,11 @@ class Outside:
         if key not in self._readers:
             self._readers[key] = build(type(entry.source), self.contexts[entry.account])
         return self._readers[key]
+
+
+def _actions(settings: Settings, http: httpx.AsyncClient, before_write: Callable[[], None]) -> Actions | None:
+    github = settings.github
+    return None if github is None else Actions(http, github.token, github.url, before_write)
 
 
 def _client(

@@ -13,8 +13,8 @@ from notaus.core.service import Service
 from notaus.core.verification import HttpCheck, WebSocketCheck
 from notaus.sandbox import Sandbox
 
-CLOUDFLARE = frozenset({"api.cloudflare.com", "www.cloudflarestatus.com"})
-PLAYED = CLOUDFLARE | {"api.pix.immo", "api.oooefam.net"}
+PROVIDERS = frozenset({"api.cloudflare.com", "www.cloudflarestatus.com", "api.github.com"})
+PLAYED = PROVIDERS | {"api.pix.immo", "api.oooefam.net"}
 HOOKS = "hooks.invalid"
 
 
@@ -25,7 +25,7 @@ class ScenarioTransport(httpx.AsyncBaseTransport):
         self.box, self.service, self.present = box, service, present
         self.inner = box.transport()
         self.checks = [c.kind for c in service.verify if isinstance(c.kind, (HttpCheck, WebSocketCheck))]
-        self.played = PLAYED if service.name in box.services else CLOUDFLARE
+        self.played = PLAYED if service.name in box.services else PROVIDERS
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         host = request.url.host

@@ -44,11 +44,12 @@ def _difference(expectation: Expectation, run: Run, scenario: Scenario) -> Diffe
 
 
 def totals(run: Run) -> dict[str, int]:
-    """KV writes, rollbacks, incidents paged, notices opened."""
+    """KV writes, rollbacks, workflows started, incidents paged, notices opened."""
     kinds = [h.kind for h in run.happenings]
     paged = {h.value["incident"] for h in run.happenings if h.kind == "page"}
     notices = {h.value["thread"] for h in run.happenings if h.kind == "notice"}
-    return {"kv": kinds.count("kv"), "rollback": kinds.count("rollback"), "page": len(paged), "notice": len(notices)}
+    acts = {kind: kinds.count(kind) for kind in ("kv", "rollback", "workflow")}
+    return {**acts, "page": len(paged), "notice": len(notices)}
 
 
 def _check(expectation: Expectation, key: str, wanted: Any, run: Run) -> str | None:

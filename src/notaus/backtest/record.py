@@ -22,7 +22,7 @@ class Happening:
 
     at: float
     kind: str
-    """`kv`, `rollback`, `page`, `notice`, `approval`, `person`."""
+    """`kv`, `rollback`, `workflow`, `page`, `notice`, `approval`, `person`."""
     value: Any
     text: str
 
@@ -73,7 +73,7 @@ class Record:
 
     def happenings(self, box: Sandbox, tags: Mapping[str, str]) -> list[Happening]:
         """Everything that happened, in order. `tags` names versions by id."""
-        found = [*self.approvals, *self._writes(box, tags), *self._messages(box)]
+        found = [*self.approvals, *self._writes(box, tags), *self._runs(box), *self._messages(box)]
         return sorted(found, key=lambda h: h.at)
 
     def _writes(self, box: Sandbox, tags: Mapping[str, str]) -> list[Happening]:
@@ -89,6 +89,12 @@ class Record:
                 tag = tags.get(write.what["versions"][0][0], "?")
                 found.append(Happening(at, "rollback", tag, f"rollback to {tag}"))
         return found
+
+    def _runs(self, box: Sandbox) -> list[Happening]:
+        said = [(run, " ".join(f"{k}={v}" for k, v in run.inputs.items())) for run in box.actions.runs]
+        return [
+            Happening(run.at - self.begin, "workflow", run.file, f"workflow {run.file} {text}") for run, text in said
+        ]
 
     def _messages(self, box: Sandbox) -> list[Happening]:
         found, seen = [], set()

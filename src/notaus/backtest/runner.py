@@ -15,14 +15,14 @@ import httpx
 from notaus.app import App
 from notaus.backtest.edge import ScenarioTransport
 from notaus.backtest.record import Happening, Moment, Record
-from notaus.backtest.scenario import Event, Scenario
+from notaus.backtest.scenario import CONCLUSIONS, Event, Scenario
 from notaus.backtest.series import SeriesReader, in_unit, usual
 from notaus.backtest.virtual_time import VirtualTimeLoop, run
 from notaus.clock import SystemClock
 from notaus.config import Configuration
 from notaus.config.problems import InvalidConfiguration, Misread, Problem, Where
 from notaus.config.quantities import quantity
-from notaus.config.settings import Webhook
+from notaus.config.settings import GitHubActions, Webhook
 from notaus.core import event as events
 from notaus.core.event import Reply
 from notaus.core.ladder import DeploymentLever, KvLever
@@ -159,6 +159,7 @@ class _Stage:
         settings = replace(
             settings,
             cloudflare=cloudflare,
+            github=GitHubActions(SecretStr("scenario"), "https://api.github.com"),
             channels=replace(settings.channels, webhook=sink),
             budgets=replace(settings.budgets, api=(10**9, 300), graphql=(10**9, 300)),
         )
@@ -403,7 +404,10 @@ class _Stage:
             else:
                 self.reader.failures += [str(kind) for kind in kinds]
             return
-        self.box.faults.add(event.value, kinds, lasting)
+        ends = [kind for kind in kinds if kind in CONCLUSIONS]
+        self.box.actions.conclusions += ends
+        if len(ends) < len(kinds):
+            self.box.faults.add(event.value, [kind for kind in kinds if kind not in ends], lasting)
 
     async def _kill(self, event: Event) -> None:
         """The daemon dies; of several, the one that acts."""

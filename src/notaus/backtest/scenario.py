@@ -21,11 +21,15 @@ TARGETS = {
     "analytics": None,
     "verify": "verify",
     "page": "page",
+    "workflow": "workflow",
+    "workflow.get": "workflow.get",
 }
+CONCLUSIONS = ("failure", "cancelled", "timed_out")
+"""How a run of a workflow may end that was started."""
 KINDS = ("timeout", "lost_reply", "hang", "reset")
 BLOCKED = ("do_migration", "secrets", "binding")
 APPROVALS = ("requested", "withdrawn", "expired", "superseded", "done", "denied")
-TOTALS = ("kv", "rollback", "page", "notice")
+TOTALS = ("kv", "rollback", "workflow", "page", "notice")
 KEYS = ("name", "service", "start", "tick", "settle", "series", "events", "expect", "replicas")
 
 
@@ -142,7 +146,7 @@ EVENTS = (
     "human", "deploy", "fail", "kill", "approve", "deny", "hold", "release", "trigger", "restore", "clock", "revise",
     "lag", "set", "stop", "rollback", "close",
 )  # fmt: skip
-STATES = ("kv", "rollback", "page", "notice", "approval", "rung", "incident", "state")
+STATES = ("kv", "rollback", "workflow", "page", "notice", "approval", "rung", "incident", "state")
 
 
 class _Reader:
@@ -380,9 +384,10 @@ def _event_more(kind: str, table: Table, node: Node) -> Mapping[str, Any]:
     if kinds is not None:
         given = plain(kinds)
         more["with"] = given if isinstance(given, list) else [given]
+        known = (*KINDS, *CONCLUSIONS) if plain(table.get(kind) or node) == "workflow" else KINDS
         for each in more["with"]:
-            if not isinstance(each, int) and each not in KINDS:
-                raise Misread(f"`{each}` is no failure", f"an HTTP status or one of {', '.join(KINDS)}", kinds.where)
+            if not isinstance(each, int) and each not in known:
+                raise Misread(f"`{each}` is no failure", f"an HTTP status or one of {', '.join(known)}", kinds.where)
     everything = table.get("all")
     if everything is not None:
         more["all"] = bool(plain(everything))

@@ -31,11 +31,7 @@ class Checks:
 
     async def check(self, service: Service, effect: RunChecks) -> tuple[CheckResult, ...]:
         """One result for each check that applies to the rung, all at once; signal checks report with the verdict."""
-        applying = [
-            check
-            for check in service.verify
-            if check.at in (None, effect.rung) and not isinstance(check.kind, SignalCheck)
-        ]
+        applying = [check for check in service.checks_at(effect.rung) if not isinstance(check.kind, SignalCheck)]
         return tuple(await asyncio.gather(*(self._one(service, effect, check) for check in applying)))
 
     async def _one(self, service: Service, effect: RunChecks, check: Check) -> CheckResult:

@@ -139,6 +139,10 @@ def _ramp(values: Values, ladder: Ladder, report: Report) -> tuple[RampStep, ...
         if not ladder.has(rung):
             unknown_rung(rung, ladder, item.at(key.RAMP_RUNG), report)
             continue
+        if ladder.rung(rung).lever is not None:
+            wrong = f"`{rung}` is held by a lever of its own, which no ramp pulls"
+            report.problem(item.at(key.RAMP_RUNG), wrong, "`notaus set` takes it back before the ramp begins")
+            continue
         if positions and ladder.index(rung) >= positions[-1]:
             wrong = f"`{rung}` is no less safe than `{steps[-1].rung}` before it"
             report.problem(item.at(key.RAMP_RUNG), wrong, "a ramp goes toward the first rung of the ladder")

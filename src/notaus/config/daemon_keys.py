@@ -75,6 +75,17 @@ STATUS_URL = Key(
 CLOUDFLARE_KEYS = Keys("cloudflare", (API_URL, TOKEN, LEVER_TOKEN, STATUS_URL))
 CLOUDFLARE = Key("cloudflare", Nested(CLOUDFLARE_KEYS), "How Cloudflare is reached.")
 
+ACTIONS_TOKEN = Key(
+    "token",
+    k.Text("a fine-grained token"),
+    "A fine-grained token with `Actions: read and write` on the repositories of rungs' workflows.",
+    required=True,
+    secret=True,
+)
+ACTIONS_URL = Key("url", HTTP_URL, "The REST API.", "https://api.github.com")
+ACTIONS_KEYS = Keys("github", (ACTIONS_TOKEN, ACTIONS_URL))
+ACTIONS_ACCESS = Key("github", Nested(ACTIONS_KEYS), "How the workflows of rungs are started ([levers](levers.md)).")
+
 ORIGINS = Key(
     "origins",
     MapOf(HTTP_URL),
@@ -204,6 +215,7 @@ DAEMON = Keys(
         INCIDENTS,
         LISTEN,
         CLOUDFLARE,
+        ACTIONS_ACCESS,
         ORIGINS,
         CHANNELS,
         HOOKS,

@@ -305,13 +305,54 @@ DEPLOYMENT_LEVER = Keys("ladder.lever (deployment)", (DEPLOYMENT, STABLE_AFTER),
 LEVERS: dict[str, Keys] = {"kv": KV_LEVER, "deployment": DEPLOYMENT_LEVER}
 
 LEVER = Key("lever", ByKey(LEVERS, "a lever"), "What is moved.", required=True)
+REPOSITORY = Key(
+    "repository", k.Text("a repository", r"^[^/\s]+/[^/\s]+$", "owner/name"), "Where it is.", required=True
+)
+FILE = Key(
+    "file",
+    k.Text("a workflow's file", r"^[^/\s]+\.ya?ml$", "its name alone, such as `maintenance.yml`"),
+    "Its file in `.github/workflows`.",
+    required=True,
+)
+REF = Key("ref", k.Text("a branch or tag"), "The branch or tag it runs on.", "main")
+INPUTS = Key(
+    "inputs",
+    MapOf(k.Value()),
+    "What it is given. `$reason` (which begins with the key), `$key` (of the step, by which a run is known again), "
+    "`$service`, `$rung` and `$incident` are filled in. Let the workflow's `run-name` show `$reason` or `$key`.",
+)
+UNDO_INPUTS = Key(
+    "undo",
+    MapOf(k.Value()),
+    "The inputs with which the same workflow takes it back, when a person says so.",
+    default_words="nothing is run; a person's word is taken for it",
+)
+RUN_WITHIN = Key("within", m.Duration(1), "By when a run must have come to its conclusion.", "15m")
+DEPLOYS = Key(
+    "deploys",
+    k.Flag(),
+    "It deploys a version, as a revert does: the rung ends with that, and the version is guarded like any other. Else the "
+    "rung is in force until a person takes it back.",
+    "false",
+)
+RUNG_APPROVAL = Key(
+    "approval", k.Choice(Approval), "Automation asks a person before it steps here.", default_words="it need not ask"
+)
+WORKFLOW_KEYS = Keys("ladder.rungs.NAME.workflow", (REPOSITORY, FILE, REF, INPUTS, UNDO_INPUTS, RUN_WITHIN, DEPLOYS))
+WORKFLOW = Key("workflow", Nested(WORKFLOW_KEYS), "The workflow that is dispatched.", required=True)
+WORKFLOW_RUNG = Keys(
+    "ladder.rungs.NAME (workflow)", (WORKFLOW, RUNG_APPROVAL), "A rung held by a GitHub Actions workflow."
+)
+OWN_RUNGS: dict[str, Keys] = {"workflow": WORKFLOW_RUNG}
+OWN_RUNG = ByKey(OWN_RUNGS, "a rung with a lever of its own")
+
 CURRENT, STABLE = "current", "last known stable"
-RUNG_FORM: k.Schema = {"anyOf": [{"enum": [CURRENT, STABLE]}, MapOf(k.Value()).schema()]}
+RUNG_FORM: k.Schema = {"anyOf": [{"enum": [CURRENT, STABLE]}, *OWN_RUNG.schema()["oneOf"], MapOf(k.Value()).schema()]}
 RUNGS = Key(
     "rungs",
     MapOf(k.Raw("a rung", RUNG_FORM)),
     "By name, each safer than the one before: the KV fields of the rung; with a deployment lever "
-    f"`{CURRENT}` or `{STABLE}`.",
+    f"`{CURRENT}` or `{STABLE}`. Then rungs with levers of their own: `{{workflow: …}}`.",
     required=True,
 )
 ESCALATE_TO = Key(

@@ -4,14 +4,28 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from itertools import pairwise
+from typing import Any
 
 from notaus.config import keys as key
 from notaus.config.conditions import Catalogue
+from notaus.config.containers import Entries
 from notaus.config.document import Node, Scalar, Table
 from notaus.config.kinds import Value, described
 from notaus.config.problems import Misread, Report, Where, near_miss
-from notaus.config.table import Values, inner_wins
-from notaus.core.ladder import DeploymentLever, Fields, KvLever, Ladder, Lever, Rung, Share, unordered_field
+from notaus.config.table import Key, Values, inner_wins
+from notaus.core.ladder import (
+    NAMES,
+    DeploymentLever,
+    Fields,
+    KvLever,
+    Ladder,
+    Lever,
+    Rung,
+    Share,
+    WorkflowLever,
+    unknown_names,
+    unordered_field,
+)
 
 NOWHERE = Ladder(KvLever("", ""), (Rung("normal"),))
 """Stands in for a ladder that could not be read, so that the rest of the file is still checked."""
@@ -55,13 +69,53 @@ def _lever(values: Values, service: Values, defaults: Values) -> Lever | None:
 def _rungs(nodes: Mapping[str, Node], lever: Lever, where: Where, report: Report) -> tuple[Rung, ...] | None:
     before = len(report.problems)
     read = _deployed if isinstance(lever, DeploymentLever) else _written
-    rungs = tuple(Rung(name, *read(node, report)) for name, node in nodes.items())
+    rungs = tuple(
+        _of_its_own(name, node, report) if _has_own(node) else Rung(name, *read(node, report))
+        for name, node in nodes.items()
+    )
     for name in nodes:
         if name == "investigate":
             report.problem(nodes[name].where, "no rung can be called `investigate`", "choose another name")
     if len(report.problems) == before:
         _check_order(rungs, lever, nodes, where, report)
     return rungs if len(report.problems) == before else None
+
+
+def _has_own(node: Node) -> bool:
+    """Whether the rung names a lever of its own; a KV field of that name would hold a single value."""
+    return isinstance(node, Table) and any(not isinstance(node.get(name), Scalar | None) for name in key.OWN_RUNGS)
+
+
+def _of_its_own(name: str, node: Node, report: Report) -> Rung:
+    try:
+        _, values = key.OWN_RUNG.read(node, report)
+    except Misread as error:
+        report.misread(node.where, error)
+        return Rung(name)
+    return Rung(name, lever=_workflow(values, report), approval=values.has(key.RUNG_APPROVAL))
+
+
+def _workflow(rung: Values, report: Report) -> WorkflowLever:
+    values = rung.get(key.WORKFLOW) or Values(rung.where)
+    return WorkflowLever(
+        values.get(key.REPOSITORY) or "",
+        values.get(key.FILE) or "",
+        values.of(key.REF),
+        _inputs(values, key.INPUTS, report),
+        _inputs(values, key.UNDO_INPUTS, report),
+        values.of(key.RUN_WITHIN),
+        values.of(key.DEPLOYS),
+    )
+
+
+def _inputs(values: Values, which: Key[Entries[Any]], report: Report) -> dict[str, str]:
+    """As GitHub takes them: text."""
+    given: Entries[Any] = values.get(which) or Entries({}, {})
+    for name, value in given.items():
+        for unknown in unknown_names(value) if isinstance(value, str) else ():
+            right = near_miss(f"${unknown}", [f"${one}" for one in NAMES])
+            report.problem(given.places[name], f"`${unknown}` stands for nothing here", right)
+    return {name: str(v).lower() if isinstance(v, bool) else str(v) for name, v in given.items()}
 
 
 def _written(node: Node, report: Report) -> tuple[Fields, bool]:
@@ -88,8 +142,13 @@ def _deployed(node: Node, report: Report) -> tuple[Fields, bool]:
 def _check_order(
     rungs: tuple[Rung, ...], lever: Lever, nodes: Mapping[str, Node], where: Where, report: Report
 ) -> None:
+    if [rung.lever is not None for rung in rungs] != sorted(rung.lever is not None for rung in rungs):
+        report.problem(where, "a rung with a lever of its own stands before one of the ladder's", "move it to the end")
+        return
+    rungs = tuple(rung for rung in rungs if rung.lever is None)
     if len(rungs) < 2:
-        report.problem(where, f"has {len(rungs)} rung{'' if len(rungs) == 1 else 's'}", "at least two, the safest last")
+        wrong = f"has {len(rungs)} rung{'' if len(rungs) == 1 else 's'} of its lever's"
+        report.problem(where, wrong, "at least two, the safest last")
     elif isinstance(lever, DeploymentLever):
         if [rung.stable for rung in rungs] != [False, True]:
             right = f"{{normal: {key.CURRENT}, rolled_back: {key.STABLE}}}"
@@ -158,7 +217,7 @@ def _share(values: Values, ladder: Ladder, catalogue: Catalogue, report: Report)
             catalogue.signal(signal)
         except Misread as error:
             report.misread(share.at(key.SHARE_SIGNAL), error)
-    kinds = {_kind(rung.fields[field]) if field in rung.fields else None for rung in ladder.rungs}
+    kinds = {_kind(rung.fields[field]) if field in rung.fields else None for rung in ladder.own}
     if None in kinds:
         names = dict.fromkeys(name for rung in ladder.rungs for name in rung.fields)
         report.problem(share.at(key.SHARE_FROM), f"no rung sets `{field}`", near_miss(field, names))

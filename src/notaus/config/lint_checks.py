@@ -84,7 +84,7 @@ def _against_rules(condition: Comparison, rules: tuple[Rule, ...], passes: str) 
 
 def _rungs(check: Check, service: Service) -> list[Rung]:
     """The rungs that a step can go to, and the check is for."""
-    found = [rung for rung in service.ladder.rungs if check.at in (None, rung.name)]
+    found = [rung for rung in service.ladder.rungs if check in service.checks_at(rung.name)]
     return found if isinstance(service.ladder.lever, KvLever) else [rung for rung in found if rung.stable]
 
 

@@ -64,7 +64,13 @@ def load(directory: Path, environ: Environ | None = None, *, lenient: bool = Fal
     environ = os.environ if environ is None else environ
     filler = Filler(environ, report, lenient)
     settings, defaults = _daemon(directory, files, filler)
-    around = Surroundings(defaults, None if lenient else settings.channels, str(directory / DAEMON_FILE), settings.mode)
+    around = Surroundings(
+        defaults,
+        None if lenient else settings.channels,
+        settings.github is not None,
+        str(directory / DAEMON_FILE),
+        settings.mode,
+    )
     loaded = [
         one
         for path in _service_files(directory, report)

@@ -19,7 +19,7 @@ from notaus.config.settings import Channels
 from notaus.config.signals import check_ratios, read_entries, wanted
 from notaus.config.sources import Entry
 from notaus.config.table import Values, inner_wins, read_keys
-from notaus.core.ladder import Ladder
+from notaus.core.ladder import Ladder, WorkflowLever
 from notaus.core.rule import Rule
 from notaus.core.service import RECORDS, Contact, Contacts, Drill, Mode, Requirement, Service
 from notaus.core.signal import Signal
@@ -33,6 +33,8 @@ class Surroundings:
     defaults: Values = field(default_factory=lambda: Values(Where("notaus.yaml")))
     channels: Channels | None = None
     """None: contacts need no channel (lenient)."""
+    github: bool = True
+    """Whether workflows can be started."""
     daemon_file: str = "notaus.yaml"
     cap: Mode = Mode.ACT
 
@@ -63,6 +65,9 @@ def read_service(root: Node, around: Surroundings, report: Report) -> Loaded | N
     given = read_entries(parts, values, defaults, report)
     catalogue = Catalogue(given, _broken(root, report, since))
     ladder = read_ladder(values, defaults, catalogue, report)
+    if ladder is not None and not around.github and any(isinstance(r.lever, WorkflowLever) for r in ladder.rungs):
+        right = f"`github: {{token: …}}` in {around.daemon_file}"
+        report.problem(values.at(key.LADDER_KEY), "a rung starts a workflow, and no token for GitHub is given", right)
     rules = read_rules(values, defaults, ladder, catalogue, report)
     check_durations(values, defaults, report)
     checks = read_checks(values, defaults, ladder, catalogue, report) if ladder else ()

@@ -10,6 +10,9 @@ from pathlib import Path
 from pydantic import SecretStr
 
 from notaus.config.daemon_keys import (
+    ACTIONS_ACCESS,
+    ACTIONS_TOKEN,
+    ACTIONS_URL,
     ADDRESS,
     ANCHOR,
     API_BUDGET,
@@ -95,6 +98,13 @@ class Cloudflare:
     lever_token: SecretStr | None = None
     status_url: str = ""
     """Cloudflare's own status; empty: not asked."""
+
+
+@dataclass(frozen=True, slots=True)
+class GitHubActions:
+    token: SecretStr
+    url: str
+    """Without a slash at the end."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -227,6 +237,8 @@ class Settings:
     budgets: Budgets
     incidents_directory: str | None = None
     """None: beside the journal."""
+    github: GitHubActions | None = None
+    """None: no workflow can be started."""
 
     @property
     def store_url(self) -> str:
@@ -276,6 +288,7 @@ def read_settings(root: Node, report: Report, *, lenient: bool) -> tuple[Setting
         retention=Retention(_part(values, RETENTION).of(SAMPLES)),
         budgets=_budgets(_part(values, BUDGETS)),
         incidents_directory=values.get(INCIDENTS),
+        github=_actions(values.get(ACTIONS_ACCESS), lenient),
     )
     return settings, _part(values, DEFAULTS_KEY)
 
@@ -299,6 +312,12 @@ def _cloudflare(values: Values, report: Report, lenient: bool) -> Cloudflare:
         None if lever is None else SecretStr(lever),
         values.of(STATUS_URL),
     )
+
+
+def _actions(values: Values | None, lenient: bool) -> GitHubActions | None:
+    if values is None:
+        return GitHubActions(SecretStr("unset"), ACTIONS_URL.builtin) if lenient else None
+    return GitHubActions(_secret(values, ACTIONS_TOKEN), values.of(ACTIONS_URL).rstrip("/"))
 
 
 def _channels(values: Values, report: Report) -> Channels:

@@ -7,9 +7,11 @@ from dataclasses import dataclass, field, replace
 
 from notaus.core.deployment import Doubt
 from notaus.core.effect import (
+    Action,
     ChecksResult,
     Collect,
     Deploy,
+    Invoke,
     Kept,
     LeverResult,
     Outcome,
@@ -22,7 +24,17 @@ from notaus.core.hold import Truth, answer_at
 from notaus.core.incident import Cause, Phase, Step
 from notaus.core.ladder import KvLever
 from notaus.core.page import Status
-from notaus.core.paging import by_hand, describe, fact, kv_command, recovery, recovery_contacts, tell, tell_release
+from notaus.core.paging import (
+    by_hand,
+    call_for_help,
+    describe,
+    fact,
+    kv_command,
+    own_command,
+    recovery,
+    tell,
+    tell_release,
+)
 from notaus.core.rule import Rule, Severity
 from notaus.core.state import Write
 from notaus.core.turn import Turn
@@ -52,6 +64,8 @@ class Move:
     evidence: Mapping[str, Evidence] = field(default_factory=dict)
     only_safer: bool = True
     accept_changed_secrets: bool = False
+    undoes: str | None = None
+    """The rung with a lever of its own that is taken back."""
 
     @property
     def severity(self) -> Severity:
@@ -67,7 +81,7 @@ def take(turn: Turn, move: Move, *, quiet: bool = False) -> None:
     turn.join(tuple(rule.name for rule in move.rules))
     for rule in move.rules:
         handle(turn, rule)
-    label = move.rung if move.version is None else turn.state.registry.names[move.version].label
+    label = _label(turn, move)
     effect = turn.new_effect_id("pull")
     step = Step(
         turn.open_incident.steps + 1,
@@ -80,6 +94,7 @@ def take(turn: Turn, move: Move, *, quiet: bool = False) -> None:
         version=move.version,
         away_from=move.away_from,
         accept_changed_secrets=move.accept_changed_secrets,
+        undoes=move.undoes,
     )
     went = turn.open_incident.went_safest or move.rung == turn.service.ladder.safest.name
     turn.update(went_safest=went)
@@ -101,6 +116,12 @@ def take(turn: Turn, move: Move, *, quiet: bool = False) -> None:
     turn.issue(PullLever(effect, turn.service.name, _action(turn, move, label), turn.now))
     if step.number == 1 and turn.service.evidence and not turn.open_incident.quiet:
         _keep_evidence(turn, move)
+
+
+def _label(turn: Turn, move: Move) -> str:
+    if move.undoes is not None:
+        return f"{move.rung}, without {move.undoes}"
+    return move.rung if move.version is None else turn.state.registry.names[move.version].label
 
 
 def _keep_evidence(turn: Turn, move: Move) -> None:
@@ -135,15 +156,21 @@ def _verb(step: Step) -> str:
     return f"rolling back to {step.label}" if step.version is not None else f"stepping to {step.label}"
 
 
-def _action(turn: Turn, move: Move, label: str) -> WriteKv | Deploy:
+def _action(turn: Turn, move: Move, label: str) -> Action:
     ladder = turn.service.ladder
+    incident, step = turn.open_incident, turn.open_incident.step
+    assert step is not None
+    if _others(turn, step):
+        key = f"{incident.id}-{step.number}"  # of the step, not of the try: a later one finds what an earlier one began
+        rung, undo = move.undoes or move.rung, move.undoes is not None
+        return Invoke(rung, key, move.why, step.action, incident.id, undo, again=step.tries > 1)
     if isinstance(ladder.lever, KvLever):
         expected = None if move.only_safer else turn.state.fields
         blind = move.only_safer and move.rung == ladder.safest.name
         return WriteKv(move.rung, move.only_safer, expected, blind)
     assert move.version is not None, "a rollback needs its target"
     live = turn.state.view.live if turn.state.view is not None else None
-    message = f"notaus {turn.open_incident.id}: {move.why}"[:900]
+    message = f"notaus {incident.id}: {move.why}"[:900]
     # The deployment judged, also when it is tried again: one that came in between is somebody else's.
     judged = turn.state.accepted or (live.id if live is not None else None)
     return Deploy(move.version, label, message, judged, move.accept_changed_secrets)
@@ -192,7 +219,10 @@ def lever_ended(turn: Turn, effect: str, result: LeverResult) -> None:
 def _remember(turn: Turn, pulled: PullLever, result: LeverResult) -> None:
     """Our own writes are known field by field, so that others' are recognised."""
     ladder = turn.service.ladder
-    if isinstance(pulled.action, WriteKv):
+    if isinstance(pulled.action, Invoke):
+        if result.outcome in (Outcome.DONE, Outcome.ALREADY):
+            _stand_beyond(turn, pulled.action)
+    elif isinstance(pulled.action, WriteKv):
         names = ladder.ranked_fields
         found = None if result.found is None else {n: result.found[n] for n in names if n in result.found}
         if result.outcome is Outcome.DONE:
@@ -204,10 +234,26 @@ def _remember(turn: Turn, pulled: PullLever, result: LeverResult) -> None:
         turn.change(rung=next(r.name for r in ladder.rungs if r.stable), accepted=result.deployment)
 
 
+def _others(turn: Turn, step: Step) -> bool:
+    """Whether the step's lever is the rung's own: what that did before it failed, only its own record shows."""
+    return step.undoes is not None or turn.service.ladder.rung(step.rung).lever is not None
+
+
+def _stand_beyond(turn: Turn, done: Invoke) -> None:
+    """Nothing shows whether another lever's work is in force: it is remembered until it is taken back."""
+    lever = turn.service.ladder.rung(done.rung).lever
+    if lever is not None and lever.deploys:
+        return  # the deployment shows
+    others = [name for name in turn.state.beyond if name != done.rung]
+    standing = others if done.undo else [*others, done.rung]
+    turn.change(beyond=tuple(sorted(standing, key=turn.service.ladder.index)))
+
+
 def _took_effect(turn: Turn, pulled: PullLever, result: LeverResult) -> None:
     step = turn.open_incident.step
     assert step is not None
-    turn.update(step=replace(step, deployment=result.deployment))
+    slow = isinstance(pulled.action, Invoke) or step.waiting
+    turn.update(step=replace(step, deployment=result.deployment, in_force=turn.at if slow else None, waiting=False))
     if step.away_from is not None:
         turn.change(registry=turn.state.registry.doubted(step.away_from, Doubt.SUSPECT))
     turn.move(Cause.PULLED)
@@ -233,6 +279,10 @@ def _write_facts(turn: Turn, pulled: PullLever, result: LeverResult) -> None:
     lever = turn.service.ladder.lever
     if isinstance(lever, KvLever) and result.found is not None:
         fact(turn, replaced=_compact(result.found), undo=kv_command(lever, result.found))
+    if isinstance(pulled.action, Invoke):
+        own = turn.service.ladder.rung(pulled.action.rung).lever
+        taken_back = pulled.action.undo or own is None or not own.undo
+        fact(turn, undo="" if taken_back or own is None else own_command(turn, pulled.action.rung, own, undo=True))
     if isinstance(pulled.action, Deploy):
         fact(turn, mind="the main branch still holds the bad release; deploying it again is an override")
 
@@ -242,8 +292,8 @@ def _compact(fields: Mapping[str, object]) -> str:
 
 
 def _verify(turn: Turn, step: Step) -> None:
-    due = [c for c in turn.service.verify if c.at in (None, step.rung) and not isinstance(c.kind, SignalCheck)]
-    if not due:
+    due = [c for c in turn.service.checks_at(step.rung) if not isinstance(c.kind, SignalCheck)]
+    if not due or step.undoes is not None:
         turn.update(step=replace(turn.open_incident.step or step, verified=True))  # nothing more can be made sure of
         if turn.open_incident.quiet and turn.open_incident.ramp is None:
             close(turn, "done as ordered")
@@ -276,16 +326,16 @@ def _not_done(turn: Turn, result: LeverResult) -> None:
     fact(turn, action=f"{_verb(step)}: {result.outcome}, {result.detail}")
     overtaken = result.outcome is Outcome.FOREIGN
     if not overtaken:
-        recovery(turn)
+        call_for_help(turn)
     said = "was overtaken by somebody else's change" if overtaken else "was refused"
+    changed = "Nothing was changed. " if not _others(turn, step) else ""
     tell(
         turn,
         f"{_verb(step)} {said}",
         result.detail,
-        "Nothing was changed. The command that does it by hand is below.",
+        f"{changed}The command that does it by hand is below.",
         loud=True,
         severity=Severity.CRITICAL,
-        also=recovery_contacts(turn),
     )
     if turn.open_incident.quiet:
         close(turn, "not done")
@@ -299,7 +349,7 @@ def retry(turn: Turn) -> None:
         return
     if turn.observing:
         _drop(turn, step, "the service only observes now")
-    elif step.by is None and not _still_wanted(turn, step):
+    elif step.by is None and not still_wanted(turn, step):
         _drop(turn, step, "the condition has cleared before it got through")
     else:
         again(turn, step)
@@ -329,11 +379,13 @@ def again(turn: Turn, step: Step) -> None:
         step.away_from,
         only_safer=step.by is None,
         accept_changed_secrets=step.accept_changed_secrets,
+        undoes=step.undoes,
     )
     turn.issue(PullLever(effect, turn.service.name, _action(turn, move, step.label), turn.now))
 
 
-def _still_wanted(turn: Turn, step: Step) -> bool:
+def still_wanted(turn: Turn, step: Step) -> bool:
+    """Whether a rule behind the step has not cleared, as far as is known."""
     ladder = turn.service.ladder
     rules = [turn.service.rule(name) for name in step.rules if turn.service.has_rule(name)]
     if any(rule.trigger for rule in rules):

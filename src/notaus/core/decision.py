@@ -5,18 +5,18 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from notaus.core import approval
-from notaus.core.action import Move, handle, take
+from notaus.core.action import Move, handle, still_wanted, take
 from notaus.core.deployment import Doubt
 from notaus.core.evidence import Evidence, gather
 from notaus.core.hold import Hold, Run
 from notaus.core.incident import HELPED, Cause, Incident, Phase, Step
 from notaus.core.ladder import Place
-from notaus.core.limits import Permit, Ruling, rule_on
-from notaus.core.paging import by_hand, describe, end_notice, fact, notice, readings, recovery, recovery_contacts, tell
+from notaus.core.limits import Permit, Ruling, rule_instead, rule_on
+from notaus.core.paging import by_hand, call_for_help, describe, end_notice, fact, notice, readings, tell
 from notaus.core.rule import INVESTIGATE, Rule, Severity
 from notaus.core.state import Lock
 from notaus.core.turn import Turn, stands
-from notaus.core.verdict import Verdict, signal_checks, verdict
+from notaus.core.verdict import Verdict, due_at, signal_checks, verdict
 from notaus.core.watch import deployed_from, first_counted
 
 
@@ -36,6 +36,8 @@ class Proposal:
     breach: Breach
     rung: str
     ruling: Ruling
+    blocked: bool = False
+    """The rung that it wanted is out of reach: this one, or nothing, is in its place."""
 
 
 def decide(turn: Turn) -> None:
@@ -95,7 +97,7 @@ def _propose(turn: Turn, wanted: list[tuple[Breach, str]]) -> None:
     if turn.overridden:
         _warn_of_override(turn, [breach for breach, _ in wanted])
         return
-    proposals = [Proposal(b, rung, rule_on(turn, b.rule, b.run, rung)) for b, rung in wanted]
+    proposals = [_proposal(turn, breach, rung) for breach, rung in wanted]
     acting = [p for p in proposals if p.ruling.permit is Permit.ACT]
     if acting:
         _act(turn, acting, proposals)
@@ -106,6 +108,16 @@ def _propose(turn: Turn, wanted: list[tuple[Breach, str]]) -> None:
             _ask(turn, proposal)
         else:
             _tell(turn, proposal)
+
+
+def _proposal(turn: Turn, breach: Breach, rung: str) -> Proposal:
+    """The step to `rung`, or where that is blocked the one to the nearest rung with a lever of its own."""
+    ruling = rule_on(turn, breach.rule, breach.run, rung)
+    further = turn.service.ladder.instead_of(rung) if ruling.blocked else None
+    if further is None:
+        return Proposal(breach, rung, ruling, ruling.blocked)
+    instead = rule_instead(turn, breach.rule, breach.run, further.name, ruling.reason)
+    return Proposal(breach, further.name, instead, ruling.blocked)
 
 
 def _rank(turn: Turn, rung: str) -> Place:
@@ -123,12 +135,15 @@ def _act(turn: Turn, acting: list[Proposal], all_: list[Proposal]) -> None:
     move = Move(
         best.rung,
         tuple(p.breach.rule for p in carried),
-        f"{best.breach.rule.name}: {best.breach.rule.condition}; seen: {readings(turn, best.breach.rule)}",
+        f"{best.breach.rule.name}: {best.breach.rule.condition}; seen: {readings(turn, best.breach.rule)}"
+        f"{f'; {best.ruling.reason}' if best.ruling.reason else ''}",
         version=best.ruling.version,
         away_from=best.ruling.away_from,
         evidence={p.breach.rule.name: p.breach.evidence for p in carried},
     )
     take(turn, move)
+    if best.blocked:
+        call_for_help(turn)
 
 
 def _refused(turn: Turn, rule: Rule) -> bool:
@@ -143,6 +158,9 @@ def _ask(turn: Turn, proposal: Proposal) -> None:
     handle(turn, breach.rule)
     if _refused(turn, breach.rule):
         return
+    if proposal.blocked:
+        turn.open(ruling.severity or breach.rule.severity)
+        call_for_help(turn)
     approval.ask(turn, breach.rule, proposal.rung, ruling, breach.evidence)
 
 
@@ -160,6 +178,8 @@ def _tell(turn: Turn, proposal: Proposal) -> None:
     turn.open(rule.severity)
     turn.join((rule.name,))
     describe(turn, [rule], {rule.name: breach.evidence})
+    if proposal.blocked:
+        call_for_help(turn)
     fact(turn, action=f"none: {ruling.reason}", by_hand=by_hand(turn, proposal.rung, ruling.version))
     severity = ruling.severity or rule.severity
     tell(turn, f"{rule.name}: nothing was done", ruling.reason, loud=True, severity=severity)
@@ -190,6 +210,8 @@ def _warn_of_override(turn: Turn, breaches: list[Breach]) -> None:
 def judge_step(turn: Turn) -> None:
     """Take the verdict on the newest step, if it is due."""
     incident = turn.incident
+    if incident is not None and incident.step is not None and incident.phase is Phase.ACTING:
+        _out_of_patience(turn, incident.step)
     if incident is None or incident.step is None or incident.phase is not Phase.VALIDATING:
         return
     found, end = verdict(turn.service, incident.step, turn.history, turn.at, _counted_from(turn))
@@ -229,12 +251,17 @@ def _not_resolved(turn: Turn, incident: Incident, lines: tuple[str, ...]) -> Non
     """The next safer rung, as far as steps may go that no rule named; with none left, people."""
     step = incident.step
     assert step is not None
-    rules = tuple(turn.service.rule(name) for name in step.rules if turn.service.has_rule(name))
+    rules = _rules_of(turn, step)
     further = next_rung(turn)
     if further is not None and rules:
-        run = next((hold.standing for r in rules if (hold := _hold_of(turn, r)) and hold.standing), None)
+        run = _standing_run(turn, rules)
         ruling = rule_on(turn, replace(rules[0], approval=False), run, further)
+        instead = turn.service.ladder.instead_of(further) if ruling.blocked else None
+        if instead is not None:
+            further, ruling = instead.name, rule_instead(turn, rules[0], run, instead.name, ruling.reason)
         if ruling.permit is Permit.ACT:
+            if turn.service.ladder.rung(further).lever is not None:
+                call_for_help(turn)
             take(turn, Move(further, rules, f"{step.label} did not help", version=ruling.version))
             return
         if ruling.permit is Permit.ASK:
@@ -246,16 +273,46 @@ def _not_resolved(turn: Turn, incident: Incident, lines: tuple[str, ...]) -> Non
         return
     describe(turn, rules, {})
     fact(turn, cohorts=cohorts(turn))
-    recovery(turn)
+    call_for_help(turn)
     turn.move(Cause.NOT_HELPED)
-    tell(
-        turn,
-        f"the action did not help: {step.label}",
-        *lines,
-        loud=True,
-        severity=Severity.CRITICAL,
-        also=recovery_contacts(turn),
-    )
+    tell(turn, f"the action did not help: {step.label}", *lines, loud=True, severity=Severity.CRITICAL)
+    asked = None if turn.place is None else turn.service.ladder.to_ask_for(turn.place)
+    if asked is not None and rules:
+        reason = Ruling(Permit.ASK, f"{step.label} did not help, and no step goes further by itself", Severity.CRITICAL)
+        approval.ask(turn, rules[0], asked.name, reason, None)
+
+
+def _out_of_patience(turn: Turn, step: Step) -> None:
+    """A step that has not got through when its verdict would be due is tried on, and counts as one that cannot be taken."""
+    if step.retry_at is None or step.waiting or turn.at < due_at(turn.service, step) or turn.overridden:
+        return
+    turn.update(step=replace(step, waiting=True))
+    call_for_help(turn)
+    tell(turn, f"{step.label} still does not get through", "It is tried on.", loud=True, severity=Severity.CRITICAL)
+    not_taken(turn)
+
+
+def not_taken(turn: Turn) -> None:
+    """A step could not be taken: the nearest rung with a lever of its own, if limits allow it, or a question about it."""
+    step = turn.open_incident.step
+    assert step is not None
+    rules, further = _rules_of(turn, step), turn.service.ladder.instead_of(step.rung)
+    if further is None or not rules or step.undoes is not None or turn.observing or not still_wanted(turn, step):
+        return
+    run = _standing_run(turn, rules)
+    ruling = rule_instead(turn, rules[0], run, further.name, f"{step.label} could not be reached")
+    if ruling.permit is Permit.ACT:
+        take(turn, Move(further.name, rules, ruling.reason))
+    elif ruling.permit is not Permit.TELL:
+        approval.ask(turn, rules[0], further.name, ruling, None)
+
+
+def _rules_of(turn: Turn, step: Step) -> tuple[Rule, ...]:
+    return tuple(turn.service.rule(name) for name in step.rules if turn.service.has_rule(name))
+
+
+def _standing_run(turn: Turn, rules: tuple[Rule, ...]) -> Run | None:
+    return next((hold.standing for r in rules if (hold := _hold_of(turn, r)) and hold.standing), None)
 
 
 def _hold_of(turn: Turn, rule: Rule) -> Hold | None:

@@ -38,12 +38,34 @@ class Deploy:
 
 
 @dataclass(frozen=True, slots=True)
+class Invoke:
+    """Start what the lever of a rung's own names, or find what an earlier try has started."""
+
+    rung: str
+    key: str
+    """Of the step: the mark by which what it has started is known."""
+    reason: str
+    since: int
+    """Epoch seconds of the decision: nothing older can be its doing."""
+    incident: str = ""
+    undo: bool = False
+    """Take it back instead."""
+    again: bool = False
+    """An earlier try may have started it."""
+    look_only: bool = False
+    """Start nothing: only find out how it ended, after a crash."""
+
+
+Action = WriteKv | Deploy | Invoke
+
+
+@dataclass(frozen=True, slots=True)
 class PullLever:
     """Move the service to a rung."""
 
     id: str
     service: str
-    action: WriteKv | Deploy
+    action: Action
     asked_at: int
 
 

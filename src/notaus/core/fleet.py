@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 
 from notaus.core import action, approval, decision, foreign, orders, restore, split, watch
 from notaus.core.action import Move, take
-from notaus.core.effect import Effect, Send
+from notaus.core.effect import Effect, Outcome, Send
 from notaus.core.event import (
     ChecksEnded,
     Collected,
@@ -100,6 +100,9 @@ def _begin(turn: Turn, event: Started | Reconfigured) -> None:
     turn.change(config=event.config, rules=rules)
     if not turn.service.ladder.has(turn.state.rung):  # the first start: the least safe rung, whatever it is called
         turn.change(rung=turn.service.ladder.rungs[0].name)
+    ladder = turn.service.ladder
+    kept = tuple(name for name in turn.state.beyond if ladder.has(name) and ladder.rung(name).lever is not None)
+    turn.change(beyond=kept)  # one that the file no longer has can neither be ranked nor taken back
     if isinstance(event, Reconfigured) and turn.incident is not None and turn.incident.shadow and not turn.observing:
         action.close(turn, "the service acts from now on")
 
@@ -170,14 +173,26 @@ def _stepped_for(turn: Turn, rule: Rule) -> bool:
 
 def _lever_ended(turn: Turn, event: LeverEnded) -> None:
     """A person's step to a less safe rung in an incident is their decision: it stands like any override."""
-    before = turn.place
+    before, ours = turn.place, event.effect in turn.state.outbox
+    waiting = turn.incident is not None and turn.incident.step is not None and turn.incident.step.waiting
     action.lever_ended(turn, event.effect, event.result)
     incident, after = turn.incident, turn.place
+    if ours and incident is not None and incident.step is not None and incident.step.effect == event.effect:
+        _go_on(turn, event.result.outcome, waiting=waiting)
     if incident is None or incident.step is None or incident.phase is not Phase.VALIDATING or incident.quiet:
         return
     weaker = before is not None and after is not None and after < before
     if incident.step.by is not None and weaker:
         foreign.override(turn, turn.at, f"{incident.step.by} set {incident.step.label}")
+
+
+def _go_on(turn: Turn, outcome: Outcome, *, waiting: bool) -> None:
+    """What a lever's end means for other levers: one that refused has others in its place, one that got through none."""
+    if outcome is Outcome.REFUSED and turn.open_incident.phase is Phase.WATCHING:
+        turn.holds = watch.evaluate(turn)
+        decision.not_taken(turn)
+    elif waiting and turn.open_incident.phase is Phase.VALIDATING:
+        approval.withdraw(turn, "the step before it got through after all")
 
 
 def _sent(turn: Turn, event: Sent) -> None:

@@ -43,12 +43,12 @@ def _look_at_kv(turn: Turn, view: KvView) -> None:
         return
     if write is not None and fields == write.replaced and turn.now - write.at < STALE:
         return
-    before = turn.place
+    before = turn.underneath
     turn.change(fields=fields)
     if write is not None and fields == write.fields:
         return
     turn.change(write=None)  # overtaken: should our fields come back, somebody else wrote them
-    after = turn.place
+    after = turn.underneath
     incident = turn.incident
     if not ranked:
         said = view.problem or "a field is missing, or of another type"
@@ -60,7 +60,7 @@ def _look_at_kv(turn: Turn, view: KvView) -> None:
 def _weakened(turn: Turn, fields: Mapping[str, object] | None) -> bool:
     """Whether a value less safe than the one known stands there while a step of ours waits for its next try."""
     step = turn.open_incident.step
-    was, now = turn.place, turn.service.ladder.place(fields or {})
+    was, now = turn.underneath, turn.service.ladder.place(fields or {})
     return step is not None and step.retry_at is not None and was is not None and now is not None and now < was
 
 
@@ -71,9 +71,9 @@ def _foreign_value(turn: Turn, before: Place | None, after: Place | None, fields
         turn.update(settled_at=turn.at)
         tell(turn, f"somebody else moved the service to a safer state: {seen}", "notaus guards on from there.")
         return
-    step = turn.open_incident.step
-    place_of = turn.service.ladder.place_of
-    safer = step is not None and (after is None or place_of(step.rung) > after)
+    step, ladder = turn.open_incident.step, turn.service.ladder
+    ours = step is not None and ladder.rung(step.rung).lever is None and step.undoes is None
+    safer = ours and step is not None and (after is None or ladder.place_of(step.rung) > after)
     if turn.service.override is OverridePolicy.ENFORCE and step is not None and safer:
         rules = tuple(turn.service.rule(name) for name in step.rules if turn.service.has_rule(name))
         take(turn, Move(step.rung, rules, f"override: enforce, against {seen}"))
@@ -148,6 +148,9 @@ def _foreign_deployment(turn: Turn, live: Deployment, served_before: bool) -> No
         if live.versions[0][0] in turn.state.registry.names
         else "?"
     )
+    if not served_before and _by_our_workflow(turn, live):
+        turn.note(f"{label} was deployed while {incident.step.label if incident.step is not None else '?'} was at work")
+        return
     if served_before:
         override(turn, live.created, f"somebody deployed {label}, which had served before")
         return
@@ -156,6 +159,14 @@ def _foreign_deployment(turn: Turn, live: Deployment, served_before: bool) -> No
     announced = announcement(turn, live.versions[0][0])
     lines = () if announced is None else (f"Announced: {announced}.",)
     tell(turn, f"{label} was deployed: a fix-forward, guarded afresh", *lines)
+
+
+def _by_our_workflow(turn: Turn, live: Deployment) -> bool:
+    """Whether a deployment came while the lever of a rung's own was at work: that is what some of them are for."""
+    step = turn.open_incident.step
+    if step is None or turn.service.ladder.rung(step.rung).lever is None:
+        return False
+    return step.action <= live.created <= (turn.now if step.in_force is None else step.in_force + STALE)
 
 
 def _judge_anew(turn: Turn, live: Deployment) -> None:

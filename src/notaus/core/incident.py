@@ -168,6 +168,15 @@ class Step:
     """The version rolled back from."""
     deployment: str | None = None
     """The deployment it made."""
+    undoes: str | None = None
+    """The rung that it takes back."""
+    in_force: int | None = None
+    """When it took effect, of a lever that takes minutes or got through only after its verdict was due; None: at once."""
+
+    @property
+    def counted_from(self) -> int:
+        """When its effect began, as far as verdicts go."""
+        return self.action if self.in_force is None else self.in_force
 
 
 @dataclass(frozen=True, slots=True)

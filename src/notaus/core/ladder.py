@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from math import inf
 
 Scalar = bool | int | float | str
 Fields = Mapping[str, Scalar]
@@ -34,13 +36,56 @@ Lever = KvLever | DeploymentLever
 
 
 @dataclass(frozen=True, slots=True)
+class WorkflowLever:
+    """A GitHub Actions workflow that is dispatched; `$reason`, `$key` and so on in its inputs are filled in."""
+
+    repository: str
+    """`owner/name`."""
+    file: str
+    """Of the workflow, such as `maintenance.yml`."""
+    ref: str = "main"
+    inputs: Mapping[str, str] = field(default_factory=dict)
+    undo: Mapping[str, str] = field(default_factory=dict)
+    """The inputs with which the same workflow takes it back; empty: it does not."""
+    within: int = 900
+    """Seconds in which a run must come to its conclusion."""
+    deploys: bool = False
+    """It deploys a version: nothing then stays in force but that, guarded like any other."""
+
+
+OwnLever = WorkflowLever
+"""What may hold a rung of its own, beyond those of the ladder's lever."""
+
+NAMES = ("reason", "key", "service", "rung", "incident")
+"""What may stand in a workflow's inputs as `$name`."""
+_NAME = re.compile(r"\$([a-z_]+)")
+
+
+def filled(inputs: Mapping[str, str], names: Mapping[str, str]) -> dict[str, str]:
+    """`inputs` with each `$name` that is in `names` replaced."""
+    return {field: _NAME.sub(lambda found: names.get(found[1], found[0]), text) for field, text in inputs.items()}
+
+
+def unknown_names(text: str) -> list[str]:
+    """What stands in an input as `$name` and means nothing."""
+    return [name for name in _NAME.findall(text) if name not in NAMES]
+
+
+@dataclass(frozen=True, slots=True)
 class Rung:
-    """A step of the ladder: the KV fields that make it, or (deployment lever) whether it is the last known-stable version."""
+    """A step of the ladder: the KV fields that make it, or (deployment lever) whether it is the last known-stable version.
+
+    A rung with a lever of its own is neither: what that lever started is in force until it is taken back.
+    """
 
     name: str
     fields: Fields = field(default_factory=dict)
     stable: bool = False
     """Deployment lever: True for `last known stable`, False for `current`."""
+    lever: OwnLever | None = None
+    """None: the ladder's."""
+    approval: bool = False
+    """With a lever of its own: automation asks before it steps there."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +100,7 @@ class Share:
 
 @dataclass(frozen=True, slots=True)
 class Ladder:
-    """Rungs in order, each safer than the one before."""
+    """Rungs in order, each safer than the one before; those with levers of their own come last."""
 
     lever: Lever
     rungs: tuple[Rung, ...]
@@ -74,6 +119,21 @@ class Ladder:
         return next(i for i, r in enumerate(self.rungs) if r.name == name)
 
     @property
+    def own(self) -> tuple[Rung, ...]:
+        """The rungs that the ladder's lever holds."""
+        return tuple(rung for rung in self.rungs if rung.lever is None)
+
+    def allows(self, rung: Rung) -> bool:
+        """Whether a step that no rule named may go to `rung` by itself."""
+        within = self.escalate_to is not None and self.index(rung.name) <= self.index(self.escalate_to)
+        return within and not rung.approval
+
+    def instead_of(self, name: str) -> Rung | None:
+        """The rung with a lever of its own for when `name` cannot be reached: one that needs no question, if there is one."""
+        after = [rung for rung in self.rungs[self.index(name) + 1 :] if rung.lever is not None]
+        return next((rung for rung in after if self.allows(rung)), after[0] if after else None)
+
+    @property
     def ranked_fields(self) -> tuple[str, ...]:
         """The fields that rungs set, flags first, then numbers, then words: the order in which safety is compared."""
         seen = {name: value for rung in self.rungs for name, value in rung.fields.items()}
@@ -86,6 +146,8 @@ class Ladder:
 
     def place_of(self, name: str) -> Place:
         """How safe the rung `name` is: its KV fields ranked, or its position where rungs have none."""
+        if self.rung(name).lever is not None:  # safer than any state of the ladder's lever
+            return (inf, float(self.index(name)))
         if isinstance(self.lever, DeploymentLever):
             return (float(self.index(name)),)
         place = self.place(self.rung(name).fields)
@@ -97,15 +159,26 @@ class Ladder:
         return next((r for r in self.rungs if self.place_of(r.name) == place), None)
 
     def next_safer(self, place: Place, limit: str | None) -> Rung | None:
-        """The nearest rung safer than `place`, no further than the rung `limit` (None: no rung at all)."""
+        """The nearest rung safer than `place`, no further than the rung `limit` (None: no rung at all).
+
+        Rungs that need approval are passed over: they stand in for one that could not be taken.
+        """
         if limit is None:
             return None
         allowed = self.rungs[: self.index(limit) + 1]
-        return next((r for r in allowed if self.place_of(r.name) > place), None)
+        return next((r for r in allowed if self.place_of(r.name) > place and not r.approval), None)
+
+    def to_ask_for(self, place: Place) -> Rung | None:
+        """The rung after `place`, if it has a lever of its own; one that needs approval only if there is no other."""
+        after = [r for r in self.rungs if self.place_of(r.name) > place]
+        if not after or after[0].lever is None:
+            return None
+        return next((r for r in after if not r.approval), after[0])
 
     @property
     def safest(self) -> Rung:
-        return self.rungs[-1]
+        """The safest of the ladder's own rungs: the emergency stop."""
+        return self.own[-1]
 
     def _rank(self, name: str, value: object) -> float | None:
         values = [r.fields[name] for r in self.rungs if name in r.fields]

@@ -7,7 +7,7 @@ from enum import StrEnum
 
 from notaus.core import deployment
 from notaus.core.baseline import wilson
-from notaus.core.deployment import Origin, Target
+from notaus.core.deployment import Origin
 from notaus.core.evidence import percent, pooled
 from notaus.core.hold import Run
 from notaus.core.ladder import KvLever
@@ -15,7 +15,7 @@ from notaus.core.paging import duration
 from notaus.core.rule import Rule, Severity
 from notaus.core.service import Requirement
 from notaus.core.turn import Turn
-from notaus.core.world import Deployment
+from notaus.core.world import Deployment, Version
 
 LATE = 900
 """Seconds beyond `within` + `for` after which a step comes so late that it asks first."""
@@ -45,20 +45,43 @@ class Ruling:
     """Rollback: the target."""
     away_from: str | None = None
     """Rollback: the version in doubt."""
+    blocked: bool = False
+    """The ladder's lever cannot do it, and nothing tells that it ever will."""
 
 
 def rule_on(turn: Turn, rule: Rule, run: Run | None, rung: str) -> Ruling:
     """Whether the breach of `rule` (a trigger has no run) may take the step to `rung` now."""
-    judge = _on_kv if isinstance(turn.service.ladder.lever, KvLever) else _on_rollback
+    ladder = turn.service.ladder
+    judge = _on_kv if isinstance(ladder.lever, KvLever) else _on_rollback
+    if ladder.rung(rung).lever is not None:
+        judge = _on_own
     ruling = judge(turn, rule, run)
     if ruling.permit is not Permit.ACT:
         return ruling
+    if ladder.rung(rung).approval:
+        return Ruling(Permit.ASK, f"the rung {rung} needs approval")
     if rule.approval:
         return Ruling(Permit.ASK, "this rule needs approval", None, ruling.version, ruling.away_from)
     if not rule.trigger and _budget_spent(turn, rung):
         limit = f"{turn.service.max_actions} actions in {duration(turn.service.max_actions_per)}"
         return Ruling(Permit.WAIT, f"the limit of {limit} is reached; it acts when there is room", Severity.CRITICAL)
     return ruling
+
+
+def rule_instead(turn: Turn, rule: Rule, run: Run | None, rung: str, because: str) -> Ruling:
+    """Whether the step to `rung` may be taken in place of one that could not be (`because`): by itself as far as
+    `escalate_to` goes, else a person is asked. Nothing is done of what would not have been a reason for the first one."""
+    ladder = turn.service.ladder
+    doubt = _doubts_without_target(turn, rule, run)
+    if doubt is not None and doubt.permit is Permit.TELL:
+        return doubt
+    ruling = rule_on(turn, rule, run, rung)
+    if ruling.permit in (Permit.HOLD_BACK, Permit.TELL):
+        return ruling
+    if ruling.permit is Permit.ACT and ladder.allows(ladder.rung(rung)) and doubt is None:
+        return Ruling(Permit.ACT, because)
+    why = [because, doubt.reason if doubt is not None else "", "" if ruling.permit is Permit.ACT else ruling.reason]
+    return Ruling(Permit.ASK, "; ".join(filter(None, why)), Severity.CRITICAL)
 
 
 def _budget_spent(turn: Turn, rung: str) -> bool:
@@ -73,7 +96,7 @@ def _budget_spent(turn: Turn, rung: str) -> bool:
 
 def _on_kv(turn: Turn, rule: Rule, run: Run | None) -> Ruling:
     state, ladder = turn.state, turn.service.ladder
-    if turn.place is None and state.world_at is not None and state.world_failing is None:
+    if turn.underneath is None and state.world_at is not None and state.world_failing is None:
         key = ladder.lever.key if isinstance(ladder.lever, KvLever) else ""
         return Ruling(
             Permit.WAIT, f"the value of the key {key} cannot be ranked, so nothing is written", Severity.CRITICAL
@@ -126,6 +149,19 @@ def _interval(turn: Turn, signal: str, run: Run) -> tuple[float, float] | None:
     return wilson(float(counts.of), float(counts.among)) if counts.among > 0 else None
 
 
+def _on_own(turn: Turn, rule: Rule, run: Run | None) -> Ruling:
+    """A lever that notaus knows nothing of may do anything: any hold blocks it."""
+    if turn.state.lock is not None:
+        return _held_back(turn)
+    view = turn.state.view
+    live = view.live if view is not None else None
+    if view is not None and live is not None:
+        late = _age(turn, rule, run, live if run is None else deployment.in_force(view, run.start) or live)
+        if late is not None:
+            return late
+    return Ruling(Permit.ACT)
+
+
 def _on_rollback(turn: Turn, rule: Rule, run: Run | None) -> Ruling:
     """The pre-rollback checklist, in the order in which its answers matter."""
     view, registry = turn.state.view, turn.state.registry
@@ -144,10 +180,10 @@ def _on_rollback(turn: Turn, rule: Rule, run: Run | None) -> Ruling:
     others = tuple(i for i in (incident.step.away_from,) if i) if incident is not None and incident.step else ()
     target = deployment.target(registry, view, but=others)
     if target.version is None or target.blocked:
-        return Ruling(Permit.WAIT, target.reason or "there is no target", Severity.CRITICAL)
+        return Ruling(Permit.WAIT, target.reason or "there is no target", Severity.CRITICAL, blocked=True)
     if turn.state.lock is not None:
         return _held_back(turn)
-    asked = late or _doubts(turn, rule, run, target, blamed)
+    asked = late or _doubts(turn, rule, run, blamed) or _about(turn, target.version)
     if asked is None:
         return Ruling(Permit.ACT, version=target.version.id, away_from=blamed)
     if asked.permit is Permit.TELL:
@@ -167,10 +203,16 @@ def _age(turn: Turn, rule: Rule, run: Run | None, live: Deployment) -> Ruling | 
     return None
 
 
-def _doubts(turn: Turn, rule: Rule, run: Run | None, target: Target, blamed: str | None) -> Ruling | None:
+def _doubts_without_target(turn: Turn, rule: Rule, run: Run | None) -> Ruling | None:
+    """What would have made a rollback ask, or not be one, whatever its target; None for other levers."""
+    view = turn.state.view
+    if isinstance(turn.service.ladder.lever, KvLever) or view is None or view.live is None:
+        return None
+    return _doubts(turn, rule, run, deployment.suspect(turn.state.registry, view.live))
+
+
+def _doubts(turn: Turn, rule: Rule, run: Run | None, blamed: str | None) -> Ruling | None:
     """What makes an automatic rollback ask first, or not be one at all."""
-    assert target.version is not None
-    version = target.version
     if blamed is None:
         return Ruling(Permit.ASK, "two versions are live, and neither alone can be blamed", Severity.CRITICAL)
     worse = _worse_cohort(turn, run) if run is not None else None
@@ -180,6 +222,11 @@ def _doubts(turn: Turn, rule: Rule, run: Run | None, target: Target, blamed: str
         found = _origin(turn, rule, run)
         if found is not None:
             return found
+    return None
+
+
+def _about(turn: Turn, version: Version) -> Ruling | None:
+    """What makes a rollback to `version` ask first."""
     idle = turn.at - deployment.last_served(turn.state.registry, version.id, turn.at)
     if idle > deployment.OLD:
         return Ruling(Permit.ASK, f"{version.label} last served {idle // 86400} days ago")

@@ -25,7 +25,7 @@ from notaus.core.event import (
 )
 from notaus.core.incident import Phase, Step
 from notaus.core.ladder import KvLever
-from notaus.core.limits import Permit, rule_on
+from notaus.core.limits import Permit, rule_instead, rule_on
 from notaus.core.paging import by_hand, describe, duration, end_notice, fact, notice, recovery, remark, tell
 from notaus.core.release import REMEMBERED
 from notaus.core.release import Release as Announced
@@ -58,7 +58,7 @@ def obey(turn: Turn, order: Order) -> None:
         case RollBack():
             _roll_back(turn, order)
         case RestoreOrder():
-            restore.start(turn, order.by, order.attest)
+            _restore(turn, order)
         case Close():
             _close(turn, order)
         case Judge():
@@ -110,17 +110,20 @@ def _trigger(turn: Turn, order: Trigger) -> None:
             joined = tuple(dict.fromkeys((*under_way.rules, rule.name)))
             turn.update(step=replace(turn.open_incident.step or under_way, rules=joined))
         return
-    ruling = rule_on(turn, rule, None, rule.then)
+    rung, ruling = rule.then, rule_on(turn, rule, None, rule.then)
+    instead = turn.service.ladder.instead_of(rung) if ruling.blocked else None
+    if instead is not None:
+        rung, ruling = instead.name, rule_instead(turn, rule, None, instead.name, ruling.reason)
     if ruling.permit is Permit.ASK:
-        approval.ask(turn, rule, rule.then, ruling, None)
+        approval.ask(turn, rule, rung, ruling, None)
         turn.answer(True, f"approval is asked for: {ruling.reason}")
     elif ruling.permit is not Permit.ACT:
         _only_tell(turn, rule, order, ruling.reason)
     else:
         approval.supersede(turn, rule)
         why = f"{rule.name}, reported by {order.by}: {order.reason}"
-        take(turn, Move(rule.then, (rule,), why, order.by, ruling.version, ruling.away_from))
-        turn.answer(True, f"{rule.then} has begun")
+        take(turn, Move(rung, (rule,), why, order.by, ruling.version, ruling.away_from))
+        turn.answer(True, f"{rung} has begun")
 
 
 def _under_way(turn: Turn) -> Step | None:
@@ -179,7 +182,10 @@ def _set(turn: Turn, order: SetRung) -> None:
     if not ladder.has(name):
         turn.answer(False, f"{name!r} is no rung of {turn.service.name}; its rungs: {_rungs(turn)}")
         return
-    if not isinstance(ladder.lever, KvLever):
+    if order.rung is not None and turn.state.beyond and _goes_back(turn, order, name):
+        return
+    own = ladder.rung(name).lever is not None
+    if not own and not isinstance(ladder.lever, KvLever):
         if ladder.rung(name).stable:
             _roll_back(turn, RollBack(order.now, order.by, None, order.reason))
         else:
@@ -188,19 +194,73 @@ def _set(turn: Turn, order: SetRung) -> None:
     if turn.observing:
         turn.answer(False, f"{turn.service.name} is in observe mode: notaus pulls no lever. {by_hand(turn, name)}")
         return
-    place = ladder.place_of(name)
-    if turn.place == place:
+    place, stands = ladder.place_of(name), turn.place if own else turn.underneath
+    if stands == place:
         turn.answer(False, f"{turn.service.name} is at {name} already")
         return
     under_way = _under_way(turn)
     if under_way is not None and under_way.by is not None and under_way.rung == name:
         turn.answer(True, f"{name} is on its way already, by {under_way.by}")
         return
-    quiet = turn.incident is None and turn.place is not None and place < turn.place
+    quiet = turn.incident is None and stands is not None and place < stands
     approval.withdraw(turn, f"{order.by} has decided")
     why = order.reason or f"ordered by {order.by}"
     take(turn, Move(name, (), why, order.by, only_safer=False), quiet=quiet)
     turn.answer(True, f"{name} has begun")
+
+
+def _goes_back(turn: Turn, order: SetRung, name: str) -> bool:
+    """Whether the order is about the way back from a rung with a lever of its own, which is dealt with here.
+
+    What is in force beneath it is where that way leads; a rung less safe than that comes after.
+    """
+    ladder, standing = turn.service.ladder, turn.state.beyond[-1]
+    beneath = _beneath(turn)
+    if ladder.place_of(name) > ladder.place_of(beneath):
+        return False
+    if name != beneath:
+        hint = f"`notaus set {turn.service.name} {beneath}` takes that back first"
+        turn.answer(False, f"{turn.service.name} stands at {standing}; {hint}")
+    elif turn.observing:
+        turn.answer(False, f"{turn.service.name} is in observe mode: notaus pulls no lever")
+    elif turn.pulling:
+        turn.answer(False, "a lever is being pulled; try again in a moment")
+    else:
+        _take_back(turn, order, standing, beneath)
+    return True
+
+
+def _beneath(turn: Turn) -> str:
+    """The rung that is in force once the newest lever of a rung's own is taken back."""
+    if len(turn.state.beyond) > 1:
+        return turn.state.beyond[-2]
+    ladder, place = turn.service.ladder, turn.underneath
+    held = [rung.name for rung in ladder.own if place is not None and ladder.place_of(rung.name) <= place]
+    return held[-1] if held else ladder.rungs[0].name
+
+
+def _take_back(turn: Turn, order: SetRung, standing: str, beneath: str) -> None:
+    lever = turn.service.ladder.rung(standing).lever
+    approval.withdraw(turn, f"{order.by} has decided")
+    if lever is not None and lever.undo:
+        why = order.reason or f"ordered by {order.by}"
+        move = Move(beneath, (), why, order.by, only_safer=False, undoes=standing)
+        take(turn, move, quiet=turn.incident is None)
+        turn.answer(True, f"{standing} is being taken back")
+        return
+    turn.change(beyond=turn.state.beyond[:-1])
+    if turn.incident is not None:
+        foreign.override(turn, turn.at, f"{order.by} says that {standing} is taken back")
+    turn.answer(True, f"{standing} has no `undo`: nothing was run, and {turn.service.name} counts as {beneath} again")
+
+
+def _restore(turn: Turn, order: RestoreOrder) -> None:
+    if not turn.state.beyond:
+        restore.start(turn, order.by, order.attest)
+        return
+    standing, beneath = turn.state.beyond[-1], _beneath(turn)
+    hint = f"`notaus set {turn.service.name} {beneath}` takes that back first"
+    turn.answer(False, f"not restored: {turn.service.name} stands at {standing}; {hint}")
 
 
 def _rungs(turn: Turn) -> str:

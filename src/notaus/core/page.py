@@ -45,6 +45,7 @@ class Remedy(StrEnum):
     NONE = ""
     ROLLED_BACK = "rolling back to a previous stable version"
     DIVERTED = "moving traffic to the stable system"
+    PROTECTED = "taking protective measures"
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shlex
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -13,7 +14,7 @@ from notaus.core.effect import Send
 from notaus.core.evidence import Evidence, percent
 from notaus.core.impact import Impact, error_rates
 from notaus.core.incident import Phase
-from notaus.core.ladder import DeploymentLever, KvLever
+from notaus.core.ladder import DeploymentLever, KvLever, OwnLever, filled
 from notaus.core.page import Kind, Message, Status
 from notaus.core.release import release_of
 from notaus.core.rule import Rule, Severity
@@ -23,6 +24,7 @@ from notaus.core.signal import Shape, Unit
 from notaus.core.state import Notice
 from notaus.core.turn import Turn
 
+SUPPORT = "https://dash.cloudflare.com/?to=/:account/support"
 REPEAT = 3600
 """Seconds between two messages of a standing notice."""
 
@@ -258,14 +260,33 @@ def duration(seconds: int) -> str:
 
 
 def by_hand(turn: Turn, rung: str, version: str | None = None) -> str:
-    """The command that does the same by hand, for today's wrangler."""
+    """The command that does the same by hand, for today's wrangler (and GitHub's own command line)."""
     lever = turn.service.ladder.lever
+    own = turn.service.ladder.rung(rung).lever
+    if own is not None:
+        return own_command(turn, rung, own)
     match lever:
         case KvLever():
             fields = {**lever.fields, **turn.service.ladder.rung(rung).fields}
             return kv_command(lever, fields)
         case DeploymentLever():
             return f'npx wrangler rollback {version or "VERSION_ID"} --name {lever.script} --message "by hand"'
+
+
+def own_command(turn: Turn, rung: str, lever: OwnLever, *, undo: bool = False) -> str:
+    """The command that starts (or takes back) by hand what a rung's own lever would."""
+    incident = turn.incident.id if turn.incident is not None else ""
+    names = {"reason": "by hand", "key": "by-hand", "service": turn.service.name, "rung": rung, "incident": incident}
+    inputs = filled(lever.undo if undo else lever.inputs, names)
+    fields = "".join(f" -f {shlex.quote(f'{name}={text}')}" for name, text in inputs.items())
+    return f"gh workflow run {lever.file} --repo {lever.repository} --ref {lever.ref}{fields}"
+
+
+def call_for_help(turn: Turn) -> None:
+    """The recovery plan: what people can run, and from now on everything goes to those it escalates to as well."""
+    recovery(turn)
+    fact(turn, if_Cloudflare_is_the_cause=f"ask Cloudflare Support: {SUPPORT}")
+    turn.update(contacts=tuple(dict.fromkeys((*turn.open_incident.contacts, *recovery_contacts(turn)))))
 
 
 def recovery(turn: Turn) -> None:

@@ -188,6 +188,11 @@ class Service:
             found = self._spans[rule.signals] = (max(settle, default=0), max(window, default=0))
         return found
 
+    def checks_at(self, rung: str) -> tuple[Check, ...]:
+        """The checks that apply to `rung`; where it has a lever of its own, those that name it."""
+        general = self.ladder.rung(rung).lever is None
+        return tuple(check for check in self.verify if check.at == rung or (check.at is None and general))
+
     def rolls_back(self, rule: Rule) -> bool:
         """Whether the rule leads to a version rollback; such rules judge one deployment (spec 7)."""
         return isinstance(self.ladder.lever, DeploymentLever) and rule.then != INVESTIGATE

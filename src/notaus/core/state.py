@@ -139,6 +139,8 @@ class State:
     """Deployment lever: the live deployment as far as it is known and accounted for; another one is foreign."""
     rung: str = "normal"
     """Deployment lever: the rung in force (KV: worked out from `fields`)."""
+    beyond: tuple[str, ...] = ()
+    """The rungs with levers of their own that are in force, in the ladder's order: the last one is where it stands."""
     registry: Registry = field(default_factory=Registry)
     clean_since: int | None = None
     """Deployment lever: since when no rollback rule was breached; None before the first look."""

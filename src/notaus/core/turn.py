@@ -106,6 +106,14 @@ class Turn:
         ladder = self.service.ladder
         if self.state.shadow is not None:
             return ladder.place_of(self.state.shadow)
+        if self.state.beyond:
+            return ladder.place_of(self.state.beyond[-1])
+        return self.underneath
+
+    @property
+    def underneath(self) -> Place | None:
+        """How safe the ladder's own lever stands, whatever other levers hold beyond it; None where that is unknown."""
+        ladder = self.service.ladder
         if isinstance(ladder.lever, KvLever):
             return None if self.state.fields is None else ladder.place(self.state.fields)
         return ladder.place_of(self.state.rung)

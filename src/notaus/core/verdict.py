@@ -39,7 +39,7 @@ class Judged:
 
 def due_at(service: Service, step: Step) -> int:
     """The event time of the verdict."""
-    return step.action + service.propagation + service.validate
+    return step.counted_from + service.propagation + service.validate
 
 
 def verdict(service: Service, step: Step, history: History, at: int, since: dict[str, int]) -> tuple[Verdict, int]:
@@ -81,7 +81,7 @@ def _judged(service: Service, step: Step, rule: Rule, history: History, end: int
     if rule.trigger:
         return Judged(step.verified is True, False)
     first = max(end - rule.resolve_for, since)
-    counted = step.action + service.propagation + service.window(rule)
+    counted = step.counted_from + service.propagation + service.window(rule)
     looked_at = range(aligned(end - rule.resolve_for, service.step), end + 1, service.step)
     times = [at for at in looked_at if at >= max(first, counted)]
     if not times:
@@ -173,12 +173,12 @@ def _translated(service: Service, rule: Rule, cohort: str) -> list[Comparison]:
 def signal_checks(service: Service, step: Step, history: History) -> tuple[CheckResult, ...]:
     """The signal conditions of `verify:` over their own time after the step took effect; reported with the verdict."""
     found = []
-    for check in service.verify:
-        if not isinstance(check.kind, SignalCheck) or check.at not in (None, step.rung):
+    for check in service.checks_at(step.rung):
+        if not isinstance(check.kind, SignalCheck):
             continue
         condition = check.kind.condition
-        first = step.action + service.propagation + service.signals[condition.signal].window
-        last = step.action + service.propagation + check.kind.hold
+        first = step.counted_from + service.propagation + service.signals[condition.signal].window
+        last = step.counted_from + service.propagation + check.kind.hold
         times = range(-(-first // service.step) * service.step, last + 1, service.step)
         answers = [compare(condition, history, at) for at in times]
         known = [a for a in answers if a in (Truth.TRUE, Truth.FALSE)]

@@ -59,9 +59,15 @@ def public(turn: Turn, *, ended: bool) -> Public:
     step = incident.step
     remedy = Remedy.NONE
     if step is not None and incident.acted:
-        remedy = Remedy.DIVERTED if step.version is None else Remedy.ROLLED_BACK
+        remedy = _remedy(turn, step)
     minutes = _minutes(turn, step) if step is not None and incident.phase in _UNDER_WAY else None
     return Public(Stage.RESOLVED if ended else stage(incident), turn.service.title, _symptom(turn), remedy, minutes)
+
+
+def _remedy(turn: Turn, step: Step) -> Remedy:
+    if turn.service.ladder.rung(step.rung).lever is not None:
+        return Remedy.PROTECTED
+    return Remedy.DIVERTED if step.version is None else Remedy.ROLLED_BACK
 
 
 def _symptom(turn: Turn) -> Symptom:
@@ -89,6 +95,10 @@ def banner(turn: Turn) -> str | None:
     if step.version is not None:
         return f"ROLLBACK {standing.upper()}"
     said = standing.replace("complete", "executed").title()
+    if step.undoes is not None:
+        return f"{turn.service.called} - {step.undoes} taken back"
+    if turn.service.ladder.rung(step.rung).lever is not None:
+        return f"{turn.service.called} Incident - {step.rung.title()} {standing.title()}"
     safest = step.rung == turn.service.ladder.safest.name
     return f"{turn.service.called} Incident - {'Emergency Rollback' if safest else f'Rollback to {step.rung}'} {said}"
 

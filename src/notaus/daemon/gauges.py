@@ -21,6 +21,8 @@ def present_rung(service: Service, state: State) -> str | None:
     """The rung in force; None between rungs or while unknown."""
     if state.shadow is not None:
         return state.shadow
+    if state.beyond:
+        return state.beyond[-1]
     if not isinstance(service.ladder.lever, KvLever):
         return state.rung
     place = service.ladder.place(state.fields) if state.fields is not None else None

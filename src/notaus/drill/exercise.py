@@ -161,7 +161,7 @@ REFUSED = (
 
 
 def _place(service: Service, state: Status) -> list[str]:
-    rungs = [rung.name for rung in service.ladder.rungs]
+    rungs = [rung.name for rung in service.ladder.own]
     if state["rung"] not in rungs[:-1]:
         return [f"it is at {state['rung'] or 'no rung'}; a drill begins at one of {', '.join(rungs[:-1])}"]
     return []
@@ -225,7 +225,7 @@ class Exercise:
         else:
             await self._ordered("emergency stop", "stop", {}, ladder.safest)
         await self._ordered(f"back to {self.start}", "set", {"rung": self.start}, ladder.rung(self.start))
-        between = ladder.rungs[ladder.index(self.start) + 1 : -1]
+        between = ladder.own[ladder.index(self.start) + 1 : -1]
         for rung in between:
             await self._ordered(f"gradually: {rung.name}", "set", {"rung": rung.name}, rung)
         await self._practise_return(between[-1] if between else ladder.rung(self.start))

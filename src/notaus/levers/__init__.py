@@ -10,16 +10,18 @@ from typing import assert_never
 from notaus.cloudflare.budget import PRESSING, UNHURRIED, WINDOW_SECONDS, Family
 from notaus.cloudflare.client import Client
 from notaus.cloudflare.kv import KEYS_AT_ONCE
-from notaus.core.effect import Deploy, LeverResult, PullLever, WriteKv
+from notaus.core.effect import Deploy, Invoke, LeverResult, Outcome, PullLever, WriteKv
 from notaus.core.ladder import DeploymentLever, KvLever
 from notaus.core.service import Service
 from notaus.core.world import World
+from notaus.levers.actions import Actions
 from notaus.levers.deployment import DeploymentPuller
 from notaus.levers.deployment_world import DeploymentWorld
 from notaus.levers.kv import KvPuller, KvWorld
 from notaus.levers.steering_key import SteeringKeys
+from notaus.levers.workflow import WorkflowPuller
 
-__all__ = ["DeploymentPuller", "DeploymentWorld", "KvPuller", "KvWorld", "Levers", "SteeringKeys", "Worlds"]
+__all__ = ["Actions", "DeploymentPuller", "DeploymentWorld", "KvPuller", "KvWorld", "Levers", "SteeringKeys", "Worlds"]
 
 LOOK_CALLS = 2
 """Of a look at deployments: the list of them, and most times that of deployable versions."""
@@ -28,10 +30,14 @@ LOOK_CALLS = 2
 class Levers:
     """Pulls the lever that an effect names: a `LeverPuller`."""
 
-    def __init__(self, client: Client, keys: SteeringKeys | None = None) -> None:
-        """Share `keys` with `Worlds`, so that a blind write can keep the fields last seen."""
+    def __init__(self, client: Client, keys: SteeringKeys | None = None, actions: Actions | None = None) -> None:
+        """Share `keys` with `Worlds`, so that a blind write can keep the fields last seen.
+
+        Without `actions` (no token for GitHub) a workflow is refused.
+        """
         self._kv = KvPuller(keys or SteeringKeys(client), client.clock)
         self._deployment = DeploymentPuller(client)
+        self._workflow = None if actions is None else WorkflowPuller(actions, client.clock)
 
     async def pull(self, service: Service, effect: PullLever) -> LeverResult:
         """Never raises for what Cloudflare does; safe to call again for the same effect."""
@@ -40,8 +46,17 @@ class Levers:
                 return await self._kv.pull(service, effect.action)
             case Deploy():
                 return await self._deployment.pull(service, effect.action)
+            case Invoke():
+                return await self._invoke(service, effect.action)
             case _:
                 assert_never(effect.action)
+
+    async def _invoke(self, service: Service, action: Invoke) -> LeverResult:
+        lever = service.ladder.rung(action.rung).lever
+        assert lever is not None, f"the rung {action.rung} of {service.name} has no lever of its own"
+        if self._workflow is None:
+            return LeverResult(Outcome.REFUSED, f"{action.rung}: notaus.yaml has no `github: {{token: …}}`")
+        return await self._workflow.pull(service, action, lever)
 
 
 class Worlds:

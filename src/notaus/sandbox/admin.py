@@ -7,6 +7,7 @@ from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING, Any
 
 from .account import PERMISSIONS
+from .actions import CONCLUSIONS
 from .deployments import BLOCKS, Behaviour, Worker, deployment_json
 from .router import Route
 from .rows import GRAPHQL_COLUMNS, POINTS, Revision
@@ -39,6 +40,7 @@ class AdminRoutes:
             "ingestion": self.set_ingestion,
             "clock": self.set_clock,
             "token": self.add_token,
+            "workflows": self.set_workflows,
         }
         for name, handler in posts.items():
             yield Route("POST", f"admin/{name}", _of_body(handler), "admin")
@@ -184,6 +186,21 @@ class AdminRoutes:
             self.box.rows.revisions.pop(dataset, None)
         return self.state()["ingestion"]
 
+    def set_workflows(self, body: dict[str, Any]) -> Any:
+        """``{takes?: seconds, shows_after?: seconds, titled?, tells_run?, conclusions?: [of the next runs]}``."""
+        _only(body, "takes", "shows_after", "titled", "tells_run", "conclusions")
+        actions, takes, shows = self.box.actions, _number(body, "takes", None), _number(body, "shows_after", None)
+        actions.takes = actions.takes if takes is None else takes
+        actions.shows_after = actions.shows_after if shows is None else shows
+        for name in ("titled", "tells_run"):
+            if name in body:
+                setattr(actions, name, bool(body[name]))
+        conclusions = body.get("conclusions", [])
+        if not isinstance(conclusions, list) or set(conclusions) - set(CONCLUSIONS):
+            raise Wrong(f"conclusions {conclusions!r}: a list out of {', '.join(CONCLUSIONS)}")
+        actions.conclusions += conclusions
+        return actions.state()
+
     def set_clock(self, body: dict[str, Any]) -> Any:
         """``{advance: seconds}`` or ``{now: epoch seconds}``: moves the sandbox's clock."""
         _only(body, "advance", "now")
@@ -223,6 +240,7 @@ class AdminRoutes:
             },
             "rows": box.rows.counted(),
             "faults": box.faults.as_json(),
+            "workflows": box.actions.state(),
             "writes": [write._asdict() for write in box.writes],
         }
 

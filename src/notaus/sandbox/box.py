@@ -11,6 +11,7 @@ from typing import Final
 import httpx
 
 from .account import Account, AccountRoutes
+from .actions import Actions
 from .admin import AdminRoutes
 from .analytics_engine import AnalyticsEngine
 from .app import App
@@ -78,6 +79,7 @@ class Sandbox:
             raise ValueError(f"unknown services {sorted(unknown)}: out of {', '.join(SERVICES)}")
         self.journal, self.faults, self.sinks, self.status = Journal(), Faults(self.now), Sinks(), CloudflareStatus()
         self.slack, self.statuspage, self.issues = SlackApi(self.sinks), Statuspage(self.sinks), Issues(self.sinks)
+        self.actions = Actions(self.sinks, self.now)
         self.account, self.tails = Account(account), Tails()
         self.account.add_token(token)
         self.rows = Rows(self.now, random.Random(f"rows {seed}"))
@@ -131,6 +133,7 @@ class Sandbox:
                 slack=self.slack,
                 statuspage=self.statuspage,
                 issues=self.issues,
+                actions=self.actions,
                 admin=AdminRoutes(self),
             )
         )

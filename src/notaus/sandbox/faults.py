@@ -10,7 +10,8 @@ from .wire import JSON_TYPE, Answer, Refused, failure, json_answer
 
 TARGETS: Final = (
     "kv.put", "kv.get", "deployments.post", "deployments.get", "versions.get", "analytics", "graphql", "sql",
-    "telemetry", "verify", "page", "pagerduty", "slack", "statuspage", "github", "status", "api", "all",
+    "telemetry", "verify", "page", "pagerduty", "slack", "statuspage", "github", "workflow", "workflow.get",
+    "status", "api", "all",
 )  # fmt: skip
 TIMED: Final = ("slow", "late_reply")
 KINDS: Final = ("timeout", "hang", "lost_reply", "reset", "outage", "html", "garbage", "huge", *TIMED)

@@ -23,7 +23,7 @@ class Issues:
 
     def listed(self, call: Call) -> Answer:
         """``GET /repos/{owner}/{repository}/issues``: open ones, the newest first, unless asked otherwise."""
-        if (wrong := _wrong(call)) is not None:
+        if (wrong := wrong_with_access(call)) is not None:
             return wrong
         state = call.query.get("state", "open")
         found = [i for i in self.issues if i["repository"] == _repository(call) and state in (i["state"], "all")]
@@ -34,7 +34,7 @@ class Issues:
     def create(self, call: Call) -> Answer:
         """``POST /repos/{owner}/{repository}/issues``."""
         body = body_of(call)
-        wrong = _wrong(call) or _wrong_with(body)
+        wrong = wrong_with_access(call) or _wrong_with(body)
         self.sinks.received(call, "github", body, wrong is None)
         if wrong is not None:
             return wrong
@@ -64,12 +64,12 @@ class Issues:
 
     def repository(self, call: Call) -> Answer:
         """``GET /repos/{owner}/{repository}``."""
-        return _wrong(call) or json_answer({"full_name": _repository(call), "has_issues": True})
+        return wrong_with_access(call) or json_answer({"full_name": _repository(call), "has_issues": True})
 
     def _about_one(self, call: Call, act: Any) -> Answer:
         body, number = body_of(call), call.params["number"]
         known = self.issues[int(number) - 1] if number.isdigit() and 0 < int(number) <= len(self.issues) else None
-        wrong = _wrong(call) or (json_answer({"message": "Not Found"}, 404) if known is None else None)
+        wrong = wrong_with_access(call) or (json_answer({"message": "Not Found"}, 404) if known is None else None)
         if wrong is None and not isinstance(body, dict):
             wrong = json_answer({"message": "Problems parsing JSON"}, 400)
         self.sinks.received(call, "github", body, wrong is None)
@@ -92,7 +92,8 @@ def _repository(call: Call) -> str:
     return f"{call.params['owner']}/{call.params['repository']}"
 
 
-def _wrong(call: Call) -> Answer | None:
+def wrong_with_access(call: Call) -> Answer | None:
+    """What GitHub says to a call without an agent's name or a token; None where both are there."""
     if not call.headers.get("user-agent"):
         return json_answer({"message": "Request forbidden by administrative rules."}, 403)
     kind, _, token = call.headers.get("authorization", "").partition(" ")

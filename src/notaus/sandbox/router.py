@@ -13,7 +13,8 @@ from .wire import Call, Handler
 class Route:
     """A path pattern such as ``client/v4/accounts/{account}``; a last ``{rest*}`` takes all that is left.
 
-    ``area`` is "api", "service", "origin", "status", "page" or "admin"; ``faults`` are the fault targets that mean this route.
+    ``area`` is "api", "service", "origin", "status", "page", "workflow", "workflow.get" or "admin"; ``faults`` are the
+    fault targets that mean this route.
     """
 
     method: str

@@ -10,6 +10,7 @@ from .wire import Handler
 
 if TYPE_CHECKING:
     from .account import AccountRoutes
+    from .actions import Actions
     from .admin import AdminRoutes
     from .analytics_engine import AnalyticsEngine
     from .graphql import GraphQL
@@ -43,6 +44,7 @@ def every_route(
     slack: SlackApi,
     statuspage: Statuspage,
     issues: Issues,
+    actions: Actions,
     admin: AdminRoutes,
 ) -> Iterator[Route]:
     """The routes, most used first."""
@@ -60,6 +62,7 @@ def every_route(
     yield Route(methods, "origins/{cohort}/{rest*}", origin, "origin")
     yield Route("GET", "status/api/v2/{document}", status.answer, "status")
     yield from _page_routes(sinks, slack, statuspage, issues)
+    yield from _workflow_routes(actions)
     yield from admin.routes()
 
 
@@ -135,6 +138,13 @@ def _account_routes(account: AccountRoutes) -> Iterator[Route]:
     yield Route("GET", ACCOUNT, account.one_account, "api", "account.read")
 
 
+def _workflow_routes(actions: Actions) -> Iterator[Route]:
+    workflow = "pages/github/repos/{owner}/{repository}/actions/workflows/{workflow}"
+    yield Route("POST", f"{workflow}/dispatches", actions.dispatch, "workflow")
+    yield Route("GET", f"{workflow}/runs", actions.listed, "workflow.get")
+    yield Route("GET", "pages/github/repos/{owner}/{repository}/actions/runs/{run}", actions.one, "workflow.get")
+
+
 def _page_routes(sinks: Sinks, slack: SlackApi, statuspage: Statuspage, issues: Issues) -> Iterator[Route]:
     def route(method: str, path: str, handler: Handler, *faults: str) -> Route:
         return Route(method, f"pages/{path}", handler, "page", faults=frozenset(faults))
@@ -155,5 +165,4 @@ def _page_routes(sinks: Sinks, slack: SlackApi, statuspage: Statuspage, issues: 
     yield route("POST", f"{repository}/issues", issues.create, "github")
     yield route("PATCH", f"{repository}/issues/{{number}}", issues.update, "github")
     yield route("POST", f"{repository}/issues/{{number}}/comments", issues.comment, "github")
-    yield route("POST", "github/repos/{owner}/{repository}/actions/workflows/{workflow}/dispatches", sinks.dispatch)
     yield Route("GET", "pages", sinks.listed, "admin")

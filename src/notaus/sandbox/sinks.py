@@ -1,4 +1,4 @@
-"""Where pages end up: PagerDuty, Slack's webhooks, any webhook, GitHub's workflows, as far as a sender can tell."""
+"""Where pages end up: PagerDuty, Slack's webhooks, any webhook, as far as a sender can tell."""
 
 from __future__ import annotations
 
@@ -78,13 +78,6 @@ class Sinks:
         """Any webhook takes anything."""
         self.received(call, f"webhook:{call.params.get('rest', '')}", body_of(call), True)
         return json_answer({"ok": True})
-
-    def dispatch(self, call: Call) -> Answer:
-        """GitHub: ``POST …/actions/workflows/{workflow}/dispatches``."""
-        body = body_of(call)
-        accepted = isinstance(body, dict) and bool(body.get("ref"))
-        self.received(call, "github", body, accepted)
-        return Answer(204) if accepted else json_answer({"message": "Invalid request: ref is missing"}, 422)
 
     def listed(self, call: Call) -> Answer:
         """``GET /pages``: everything received."""

@@ -49,7 +49,7 @@ MUTANTS = (
     ),
     Mutant(
         "core/action.py",
-        "elif step.by is None and not _still_wanted(turn, step):",
+        "elif step.by is None and not still_wanted(turn, step):",
         "elif False:",
         "a step is taken though its condition has cleared",
         "tests/core/test_action.py::test_a_step_whose_condition_cleared_before_it_got_through_is_dropped",
@@ -196,8 +196,8 @@ MUTANTS = (
     ),
     Mutant(
         "core/orders.py",
-        "if turn.pulling:",
-        "if False:",
+        "\n    if turn.pulling:",
+        "\n    if False:",
         "an incident is closed while its lever is being pulled",
         "tests/core/test_orders.py::test_an_incident_whose_lever_keeps_failing_can_be_closed_between_two_tries",
     ),
@@ -263,5 +263,33 @@ MUTANTS = (
         "and step.action < since",
         "one stretch of blindness acts again and again",
         "tests/core/test_watch.py::test_on_blind_steps_once_per_stretch_of_blindness",
+    ),
+    Mutant(
+        "core/action.py",
+        'key = f"{incident.id}-{step.number}"',
+        "key = step.effect",
+        "a later try does not find the run that an earlier one started",
+        "tests/core/test_own_levers.py::test_a_try_that_is_repeated_keeps_its_key_and_says_so",
+    ),
+    Mutant(
+        "core/fleet.py",
+        '        approval.withdraw(turn, "the step before it got through after all")',
+        "        pass",
+        "a maintenance page can be approved for what is over",
+        "tests/core/test_own_levers.py::test_a_rollback_that_gets_through_after_all_withdraws_the_question",
+    ),
+    Mutant(
+        "core/orders.py",
+        "    if not turn.state.beyond:\n        restore.start",
+        "    if True:\n        restore.start",
+        "a way back writes the key beneath a maintenance page",
+        "tests/core/test_own_levers.py::test_no_way_back_begins_from_it",
+    ),
+    Mutant(
+        "core/foreign.py",
+        "if not served_before and _by_our_workflow(turn, live):",
+        "if _by_our_workflow(turn, live):",
+        "a person who puts an old version back is overruled by a workflow",
+        "tests/core/test_own_levers.py::test_an_old_version_deployed_meanwhile_is_an_override_all_the_same",
     ),
 )

@@ -7,8 +7,8 @@ from tests.mutants.table.mutant import Mutant
 MUTANTS = (
     Mutant(
         "core/ladder.py",
-        "if self.place_of(r.name) > place)",
-        "if self.place_of(r.name) >= place)",
+        "if self.place_of(r.name) > place and",
+        "if self.place_of(r.name) >= place and",
         "the next safer rung is the present one",
         "tests/core/test_ladder.py::test_the_next_safer_rung_is_the_nearest_above_and_within_the_limit",
     ),
@@ -112,8 +112,8 @@ MUTANTS = (
     ),
     Mutant(
         "core/limits.py",
-        "if turn.state.lock is not None:\n        return _held_back(turn)",
-        "if False:\n        return _held_back(turn)",
+        "blocked=True)\n    if turn.state.lock is not None:",
+        "blocked=True)\n    if False:",
         "`notaus hold` blocks no rollback",
         "tests/core/test_orders.py::test_a_hold_blocks_rollbacks_and_asks_at_its_end",
     ),
@@ -203,8 +203,8 @@ MUTANTS = (
     ),
     Mutant(
         "core/verdict.py",
-        "counted = step.action + service.propagation + service.window(rule)",
-        "counted = step.action + service.propagation",
+        "counted = step.counted_from + service.propagation + service.window(rule)",
+        "counted = step.counted_from + service.propagation",
         "samples from before the step judge it",
         "tests/core/test_verdict.py::test_only_windows_that_lie_wholly_after_the_step_took_effect_count",
     ),
@@ -235,5 +235,40 @@ MUTANTS = (
         "return Judged(True, False)",
         "a reported trouble is resolved by doing nothing",
         "tests/core/test_verdict.py::test_a_triggers_step_is_judged_by_its_checks",
+    ),
+    Mutant(
+        "core/ladder.py",
+        "return (inf, float(self.index(name)))",
+        "return (0.0, float(self.index(name)))",
+        "a key at its safest passes for safer than the maintenance page",
+        "tests/core/test_own_levers.py::test_a_rung_of_its_own_is_safer_than_any_state_of_the_ladders_lever",
+    ),
+    Mutant(
+        "core/ladder.py",
+        "return within and not rung.approval",
+        "return within",
+        "a revert is pushed without a question where a rollback is not possible",
+        "tests/core/test_own_levers.py::test_what_is_in_place_of_a_rung_needs_no_question_if_possible",
+    ),
+    Mutant(
+        "core/limits.py",
+        "if doubt is not None and doubt.permit is Permit.TELL:",
+        "if False:",
+        "the maintenance page comes for trouble that is older than the deployment",
+        "tests/core/test_own_levers.py::test_a_blocked_rollback_of_what_was_so_before_is_only_told",
+    ),
+    Mutant(
+        "core/limits.py",
+        "ladder.allows(ladder.rung(rung)) and doubt is None:",
+        "ladder.allows(ladder.rung(rung)):",
+        "what a rollback would have asked about another lever does at once",
+        "tests/core/test_own_levers.py::test_a_blocked_rollback_in_doubt_is_asked_about_with_its_doubt",
+    ),
+    Mutant(
+        "core/decision.py",
+        "or turn.observing or not still_wanted(turn, step):",
+        "or turn.observing:",
+        "the maintenance page comes after the trouble is over",
+        "tests/core/test_own_levers.py::test_a_refusal_that_comes_when_all_is_well_leads_to_nothing_else",
     ),
 )
