@@ -47,7 +47,8 @@ venv: $(VENV)/.dev  ## .venv with everything for development
 demo: $(VENV)/.runtime  ## sandbox, daemon and two incidents, in about a minute
 	$(BIN)/notaus demo
 
-test: venv judges lint coverage scenarios rules unit audit  ## everything that can be checked here
+test: TWICE := 10
+test: venv judges lint coverage scenarios rules unit simulation audit  ## everything that can be checked here
 	@dev/not-run
 
 judges: venv  ## clients and engines that are not ours (docs/testing.md), as far as they can be had
@@ -74,16 +75,15 @@ scenarios: venv  ## the scenario files, as a user runs them
 rules: venv  ## Prometheus' own judgement of the alert rules, where promtool is to be had
 	@dev/promtool-tests
 
-unit: venv  ## every test that `coverage` and `scenarios` have not run
+unit: venv  ## every test that the other parts do not run
 	@dev/postgresql >/dev/null || true  # unpacked once, not by two workers
 	$(BIN)/python -m pytest -n 2 --dist loadfile -rsfE --ignore tests/core --ignore tests/scenarios --ignore tests/simulation
-	@echo 'not run: the simulation (tests/simulation): make simulation'
 
 audit: venv  ## known vulnerabilities of what the locks name, as far as they can be looked up
 	@$(BIN)/python dev/audit.py
 
-simulation: venv  ## 200 seeds of six simulated hours in a hostile world, each twice
-	$(BIN)/python -m pytest -n 2 tests/simulation
+simulation: venv  ## 200 seeds of six simulated hours in a hostile world, each twice (in `make test` every tenth)
+	$(BIN)/python -m pytest -n 2 tests/simulation --twice $(or $(TWICE),1)
 
 soak: venv  ## the simulation for long: SEEDS=5000 FIRST=1000 HOURS=6
 	$(BIN)/python -m pytest tests/simulation -n 2 -k promise --seeds $(or $(SEEDS),2000) --first $(or $(FIRST),1000) --hours $(or $(HOURS),6)

@@ -32,7 +32,8 @@ def tally(run: Run) -> dict[str, int]:
         for moment in moments:
             found.update(_seen(moment))
     found["message: arrived"] = sum(page.accepted for page in world.box.pages)
-    found["message: refused or lost"] = sum(not page.accepted for page in world.box.pages)
+    tried = [request for request in world.box.journal.requests if "/pages/" in request.path]
+    found["message: refused or unanswered"] = sum(request.status != 200 for request in tried)
     return dict(found)
 
 

@@ -114,9 +114,10 @@ class Leadership:
 
     def _let_run_out(self) -> None:
         for account in self.accounts:
-            if account in self.leases and self.lease(account) is None:
+            held = self.lease(account) is not None
+            if not held:
                 self.lose(account)
-            self.metrics.of(self.metrics.leader, account).set(self.lease(account) is not None)
+            self.metrics.of(self.metrics.leader, account).set(held)
 
     def lose(self, account: str) -> None:
         """It has run out, or is another's."""
