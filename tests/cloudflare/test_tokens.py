@@ -7,6 +7,8 @@ import pytest
 
 from notaus.cloudflare import tokens
 from notaus.cloudflare.client import Client
+from notaus.cloudflare.tokens import Policies
+from notaus.cloudflare.wire import PolicyShape
 from notaus.errors import CallFailed, Refused
 from notaus.sandbox import Sandbox
 
@@ -59,3 +61,44 @@ async def test_missing_permissions_are_found_by_using_them_once(box: Sandbox) ->
             await tokens.probe_kv(one, account, box.kv_namespace, "config"),
         ]
         assert [p.problem is None for p in probes] == granted, probes
+
+
+ACCOUNT, ZONE = "com.cloudflare.api.account", "com.cloudflare.api.account.zone"
+READ, WRITE = "Workers KV Storage Read", "Workers KV Storage Write"
+
+
+def policy(effect: str, group: str, **resources: object) -> PolicyShape:
+    return PolicyShape.model_validate(
+        {"effect": effect, "permission_groups": [{"id": "1", "name": group}], "resources": resources}
+    )
+
+
+def test_policies_grant_what_they_name_where_they_name_it() -> None:
+    """A permission of another account, or one that is denied, would be found out in the incident."""
+    here = Policies((policy("allow", WRITE, **{f"{ACCOUNT}.a": "*"}),))
+    assert here.grants(WRITE, "a")
+    assert here.grants(READ, "a")
+    assert not here.grants(WRITE, "b")
+    assert not here.grants("Workers Scripts Write", "a")
+    assert not here.grants(WRITE, "a", "z")
+    assert Policies((policy("allow", READ, **{f"{ACCOUNT}.*": "*"}),)).grants(READ, "a")
+    assert not Policies((policy("allow", READ, **{f"{ACCOUNT}.a": "*"}),)).grants(WRITE, "a")
+    denied = (policy("allow", WRITE, **{f"{ACCOUNT}.*": "*"}), policy("deny", WRITE, **{f"{ACCOUNT}.a": "*"}))
+    assert not Policies(denied).grants(WRITE, "a")
+    assert Policies(denied).grants(WRITE, "b")
+
+
+@pytest.mark.parametrize(
+    "resources",
+    [
+        {f"{ZONE}.z": "*"},
+        {f"{ZONE}.*": "*"},
+        {f"{ACCOUNT}.a": {f"{ZONE}.*": "*"}},
+        {f"{ACCOUNT}.*": {f"{ZONE}.z": "*"}},
+    ],
+)
+def test_a_zone_is_named_by_itself_or_within_its_account(resources: dict[str, object]) -> None:
+    """The dashboard writes it in four ways; three of them would be called missing."""
+    found = Policies((policy("allow", "Analytics Read", **resources),))
+    assert found.grants("Analytics Read", "a", "z")
+    assert not found.grants("Analytics Read", "a")

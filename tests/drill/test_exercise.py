@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
@@ -223,6 +223,35 @@ async def test_what_was_moved_is_put_back_when_it_is_interrupted(house: House) -
     assert state(app, KV)["incident"] is None
 
 
+class Worried(Counter):
+    """A desk at which a rule's condition is true wherever the service does not get its ordinary traffic."""
+
+    async def status(self) -> Mapping[str, Any]:
+        found = dict((await super().status())["services"][KV])
+        if found["rung"] != "normal":
+            found["rules"] = [{**rule, "now": "true"} for rule in found["rules"]]
+        return {"services": {KV: found}}
+
+
+@in_a_house(KV)
+async def test_nothing_is_put_back_to_a_less_safe_rung_while_a_rule_is_true(house: House) -> None:
+    """The drill would open what a rule is about to close, and count on being stopped in time."""
+    app = await ready(house)
+    drilled = an_exercise(app, KV)
+    drilled.desk = Worried(app)
+
+    async def check(service: Service, asked: Any) -> Any:
+        raise NotausError("the lights went out")
+
+    drilled.hands = replace(drilled.hands, check=check)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(exercise, "CLEAR_WITHIN", 60.0)
+        held = await drilled.run()
+    assert held.unrestored == ["normal: waited 1 minutes in vain for every rule's condition to be over"]
+    assert state(app, KV)["rung"] == "emergency"
+    assert state(app, KV)["incident"] is not None
+
+
 @in_a_house(KV)
 async def test_a_real_breach_is_no_business_of_a_drill(house: House) -> None:
     """The drill would bring a service back to what just broke: protection weakened by a machine."""
@@ -249,7 +278,7 @@ async def test_where_a_drill_may_not_be_held_it_says_why(house: House) -> None:
     assert drill.refusals(service, status[KV], sure=False) == []
     assert drill.refusals(app.configuration.service(ROLLBACK), status[ROLLBACK], sure=False) == []
     production = replace(service, staging=False)
-    assert "is not marked `staging: true`" in drill.refusals(production, status[KV], sure=False)[0]
+    assert "is not marked `staging: true`" in "; ".join(drill.refusals(production, status[KV], sure=False))
     assert drill.refusals(production, status[KV], sure=True) == []
     assert drill.refusals(service, None, sure=False) == ["pix-immo is not guarded here now"]
     for change, words in (

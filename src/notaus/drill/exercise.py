@@ -374,13 +374,9 @@ class Exercise:
 
     async def _clear(self) -> None:
         """Until no rule's condition is true: a way back would else be ended by the fault's own last samples."""
-        self.hands.say("waiting until the fault no longer shows")
-        await self._until(
-            lambda s: not any(rule["now"] == "true" for rule in s["rules"]),
-            CLEAR_WITHIN,
-            "the fault to be over",
-            ours=False,
-        )
+        if not _well(await self._state()):
+            self.hands.say("waiting until no rule's condition is true")
+        await self._until(_well, CLEAR_WITHIN, "every rule's condition to be over", ours=False)
 
     async def _page(self) -> None:
         for contact in self.service.contacts.everyone if self.hands.page is not None else ():
@@ -414,6 +410,7 @@ class Exercise:
         state = await self._at_rest("what was begun")
         await self._real_breach(state)
         if self.start and state["rung"] != self.start:
+            await self._clear()  # to a less safe rung only while no rule's condition is true
             await self._ordered(
                 f"put back to {self.start}", "set", {"rung": self.start}, self.service.ladder.rung(self.start)
             )
@@ -507,6 +504,10 @@ class Exercise:
 
 def _rests(state: Status) -> bool:
     return not any(effect.endswith(ACTING) for effect in state["under_way"])
+
+
+def _well(state: Status) -> bool:
+    return not any(rule["now"] == "true" for rule in state["rules"])
 
 
 def _pulled(state: Status) -> bool:

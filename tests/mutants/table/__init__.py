@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.mutants.table import acting, daemon, deciding, journal, levers, watching
+from tests.mutants.table import acting, daemon, deciding, drilling, journal, levers, watching
 from tests.mutants.table.mutant import Mutant
 
 MUTANTS: tuple[Mutant, ...] = (
@@ -12,6 +12,7 @@ MUTANTS: tuple[Mutant, ...] = (
     *daemon.MUTANTS,
     *levers.MUTANTS,
     *journal.MUTANTS,
+    *drilling.MUTANTS,
 )
 
 __all__ = ["MUTANTS", "Mutant"]
