@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from notaus.config import InvalidConfiguration, load
-from notaus.core.ladder import Rung, WorkflowLever
+from notaus.core.ladder import CommandLever, Rung, WorkflowLever
 
 from .texts import BOOKS, DAEMON, ENVIRON, PIX, changed, loaded, problems
 
@@ -106,3 +106,29 @@ def test_a_workflow_needs_a_token_for_github(directory: Path) -> None:
     assert github is not None
     assert (github.token.get_secret_value(), github.url) == ("t-1", "https://github.example/api/v3")
     assert "t-1" not in repr(github)
+
+
+def test_a_command_is_read_with_all_that_can_be_said_of_it() -> None:
+    """A service file would not say what is run."""
+    bare = loaded(with_rung("{command: [/bin/page, on]}")).service.ladder.rungs[2]
+    assert bare == Rung("maintenance", lever=CommandLever(("/bin/page", "on"), 60))
+    text = with_rung(
+        "{command: [/bin/p], check: [/bin/p, is-on], undo: [/bin/p, off], timeout: 5s, approval: required}"
+    )
+    lever = CommandLever(("/bin/p",), 5, ("/bin/p", "is-on"), ("/bin/p", "off"))
+    assert loaded(text).service.ladder.rungs[2] == Rung("maintenance", lever=lever, approval=True)
+
+
+@pytest.mark.parametrize(
+    ("rung", "wrong"),
+    [
+        ("{command: []}", "is empty"),
+        ("{command: [/bin/page, 5]}", "is the number 5"),
+        ("{command: [/bin/page], timeout: 5}", "5 has no unit"),
+        ("{command: [/bin/page], inputs: {}}", "unknown key `inputs`"),
+        (f"{{command: [/bin/page], workflow: {WORKFLOW}}}", "has both `command` and `workflow`"),
+    ],
+)
+def test_a_command_that_cannot_be_run_is_told_at_load(rung: str, wrong: str) -> None:
+    """It would be told in the night in which it is needed."""
+    assert wrong in " ".join(problem.wrong for problem in problems(with_rung(rung)))

@@ -11,7 +11,7 @@ from notaus.core import paging
 from notaus.core.effect import Invoke, Outcome
 from notaus.core.event import Answer, Close, Hold, RestoreOrder, RollBack, SetRung, Started, Trigger
 from notaus.core.incident import Phase
-from notaus.core.ladder import Rung, filled, unknown_names
+from notaus.core.ladder import CommandLever, Rung, filled, unknown_names
 from notaus.core.page import Remedy
 from notaus.core.rule import Severity
 from notaus.core.service import Mode, OverridePolicy, Service
@@ -610,3 +610,28 @@ def test_a_blind_rule_does_not_take_a_rung_that_needs_approval() -> None:
     situation.pending = frozenset({"health.failed"})
     situation.run(600)
     assert situation.rungs == []
+
+
+SHUT = Rung("shut", lever=CommandLever(("/etc/notaus/page", "on now"), undo=("/etc/notaus/page", "off")))
+
+
+def test_a_command_that_was_lost_is_run_again_by_a_persons_word_alone() -> None:
+    """What may have been done would be done twice, or nobody be asked."""
+    service = books(SHUT, rules=(replace(DOWN_RULE, then="shut"),))
+    situation = a_situation(service, live="v1", levers=Outcome.LOST)
+    situation.run(600, DOWN)
+    assert situation.rungs == ["shut"]
+    assert situation.heard("may have been done, or not")
+    assert situation.state.request is not None
+    situation.levers = Outcome.DONE
+    situation.take(Answer(situation.at, "anna", True))
+    assert (situation.rungs, situation.rung) == (["shut", "shut"], "shut")
+    assert situation.told("shut is in force").facts["undo"] == "/etc/notaus/page off"
+
+
+def test_a_persons_command_that_was_lost_is_told_to_that_person() -> None:
+    """A question would be asked for which no rule stands."""
+    situation = a_situation(books(SHUT), live="v1", levers=Outcome.LOST)
+    situation.take(SetRung(situation.at, "anna", "shut"))
+    assert (situation.rungs, situation.state.request) == (["shut"], None)
+    assert situation.told("may have been done").facts["by hand"] == "/etc/notaus/page 'on now'"

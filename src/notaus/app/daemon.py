@@ -51,6 +51,7 @@ from notaus.daemon.reload import objections
 from notaus.daemon.scheduler import Bells, ScheduledBells
 from notaus.errors import ConfigurationError, JournalFailed, NotausError
 from notaus.journal import Journal, Lease, LeaseLost
+from notaus.levers.command import Runner, run
 from notaus.metrics import Metrics
 
 FINISH_SECONDS = 20.0
@@ -90,8 +91,9 @@ class App:
         resident: bool = True,
         watchers: tuple[Callable[[Guarded, Event, Stepped], None], ...] = (),
         incidents: Path | None = None,
+        commands: Runner = run,
     ) -> None:
-        """What is given replaces the real thing: time, network, bells and sources (scenarios, simulations).
+        """What is given replaces the real thing: time, network, bells, sources, commands (scenarios, simulations).
 
         One that is not `resident` is gone soon: no replica gives up an account for it. In `incidents` each incident
         that ends gets its document; None: none is written.
@@ -103,9 +105,11 @@ class App:
         self.http = http or httpx.AsyncClient(timeout=10.0, limits=httpx.Limits(max_connections=50))
         self.bells = bells or ScheduledBells(self.clock)
         self._given_readers = readers
-        self._incidents = incidents
+        self._incidents, self.commands = incidents, commands
         self.ledger = Ledger()
-        self.outside = Outside(configuration, self.clock, self.metrics, self.http, self.ledger, self.check_lease)
+        self.outside = Outside(
+            configuration, self.clock, self.metrics, self.http, self.ledger, self.check_lease, commands
+        )
         self.executor = Executor(self, self, self, self.clock, self.metrics, self._post, self._check_service, self)
         self.call = Threaded() if journal.remote else inline
         self.documents = Documents(journal, self.call, self._spawn, incidents)
@@ -427,7 +431,9 @@ class App:
         if held != self._fences():
             raise NotausError("an account changed hands during the reload: reload again")
         old, self.configuration = self.configuration, configuration
-        self.outside = Outside(configuration, self.clock, self.metrics, self.http, self.ledger, self.check_lease)
+        self.outside = Outside(
+            configuration, self.clock, self.metrics, self.http, self.ledger, self.check_lease, self.commands
+        )
         self.pollers = self._pollers()
         self._forget({service.name for service in configuration.services})
         for service in configuration.services:

@@ -17,7 +17,8 @@ from notaus.cloudflare.status import CloudflareStatus
 from notaus.config import Configuration, Settings
 from notaus.config.sources import Entry
 from notaus.daemon.ports import Reader
-from notaus.levers import Actions, Levers, SteeringKeys, Worlds
+from notaus.levers import Actions, CommandPuller, Levers, SteeringKeys, Worlds
+from notaus.levers.command import Runner, run
 from notaus.metrics import Metrics
 from notaus.sources import Context, build
 
@@ -33,6 +34,7 @@ class Outside:
         http: httpx.AsyncClient,
         ledger: Ledger,
         check_lease: Callable[[str], None] = lambda account: None,
+        commands: Runner = run,
     ) -> None:
         """`ledger` outlives it: Cloudflare does not forget at a reload how much was asked of it.
 
@@ -46,7 +48,12 @@ class Outside:
         }
         keys = {account: SteeringKeys(client) for account, client in self.clients.items()}
         self.levers = {
-            account: Levers(client, keys[account], _actions(settings, http, partial(check_lease, account)))
+            account: Levers(
+                client,
+                keys[account],
+                _actions(settings, http, partial(check_lease, account)),
+                CommandPuller(commands, partial(check_lease, account)),
+            )
             for account, client in self.clients.items()
         }
         self.worlds = {account: Worlds(client, keys[account]) for account, client in self.clients.items()}

@@ -44,11 +44,11 @@ def _difference(expectation: Expectation, run: Run, scenario: Scenario) -> Diffe
 
 
 def totals(run: Run) -> dict[str, int]:
-    """KV writes, rollbacks, workflows started, incidents paged, notices opened."""
+    """KV writes, rollbacks, workflows started, commands run, incidents paged, notices opened."""
     kinds = [h.kind for h in run.happenings]
     paged = {h.value["incident"] for h in run.happenings if h.kind == "page"}
     notices = {h.value["thread"] for h in run.happenings if h.kind == "notice"}
-    acts = {kind: kinds.count(kind) for kind in ("kv", "rollback", "workflow")}
+    acts = {kind: kinds.count(kind) for kind in ("kv", "rollback", "workflow", "command")}
     return {**acts, "page": len(paged), "notice": len(notices)}
 
 

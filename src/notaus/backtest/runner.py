@@ -13,6 +13,7 @@ from typing import Any
 import httpx
 
 from notaus.app import App
+from notaus.backtest.commands import Commands
 from notaus.backtest.edge import ScenarioTransport
 from notaus.backtest.record import Happening, Moment, Record
 from notaus.backtest.scenario import CONCLUSIONS, Event, Scenario
@@ -103,6 +104,7 @@ class _Stage:
         self.tags: dict[str, str] = {}
         self.record = Record(EPOCH)
         self.replies: list[tuple[int, str, Reply]] = []
+        self.commands = Commands(self.service.ladder, lambda: self.true_time() - EPOCH)
         self._found_world()
         self.reader = SeriesReader(scenario, self.service, EPOCH, self.fields_at, self.tags, self.shares_at)
         self.reader.now = self.true_time
@@ -245,9 +247,9 @@ class _Stage:
             for bells in self.bells:
                 bells.poll()
         await self._until(self.true_time() + tick)
-        return Run(
-            self.record.happenings(self.box, self.tags), self.record.moments, self.replies, self.reader, self.service
-        )
+        found = [*self.record.happenings(self.box, self.tags), *self.commands.happenings]
+        happenings = sorted(found, key=lambda h: h.at)
+        return Run(happenings, self.record.moments, self.replies, self.reader, self.service)
 
     async def _until(self, at: float) -> None:
         """Let virtual time pass up to `at`; what was due before is done by then."""
@@ -270,6 +272,7 @@ class _Stage:
             readers=lambda entry: self.reader,
             owner=f"replica-{number}-{self.started}",
             watchers=(self.record.watch,),
+            commands=self.commands,
             incidents=self.incidents,
         )
         self.apps.append(app)
@@ -403,6 +406,9 @@ class _Stage:
                 self.reader.failing_until = self.true_time() + lasting
             else:
                 self.reader.failures += [str(kind) for kind in kinds]
+            return
+        if event.value == "command":
+            self.commands.failures += kinds
             return
         ends = [kind for kind in kinds if kind in CONCLUSIONS]
         self.box.actions.conclusions += ends

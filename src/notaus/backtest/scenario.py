@@ -23,13 +23,14 @@ TARGETS = {
     "page": "page",
     "workflow": "workflow",
     "workflow.get": "workflow.get",
+    "command": None,
 }
 CONCLUSIONS = ("failure", "cancelled", "timed_out")
 """How a run of a workflow may end that was started."""
 KINDS = ("timeout", "lost_reply", "hang", "reset")
 BLOCKED = ("do_migration", "secrets", "binding")
 APPROVALS = ("requested", "withdrawn", "expired", "superseded", "done", "denied")
-TOTALS = ("kv", "rollback", "workflow", "page", "notice")
+TOTALS = ("kv", "rollback", "workflow", "command", "page", "notice")
 KEYS = ("name", "service", "start", "tick", "settle", "series", "events", "expect", "replicas")
 
 
@@ -146,7 +147,7 @@ EVENTS = (
     "human", "deploy", "fail", "kill", "approve", "deny", "hold", "release", "trigger", "restore", "clock", "revise",
     "lag", "set", "stop", "rollback", "close",
 )  # fmt: skip
-STATES = ("kv", "rollback", "workflow", "page", "notice", "approval", "rung", "incident", "state")
+STATES = ("kv", "rollback", "workflow", "command", "page", "notice", "approval", "rung", "incident", "state")
 
 
 class _Reader:

@@ -343,7 +343,27 @@ WORKFLOW = Key("workflow", Nested(WORKFLOW_KEYS), "The workflow that is dispatch
 WORKFLOW_RUNG = Keys(
     "ladder.rungs.NAME (workflow)", (WORKFLOW, RUNG_APPROVAL), "A rung held by a GitHub Actions workflow."
 )
-OWN_RUNGS: dict[str, Keys] = {"workflow": WORKFLOW_RUNG}
+ARGV = ListOf(k.Text("a program or an argument"), least=1)
+COMMAND = Key("command", ARGV, "The program and its arguments, as they stand: there is no shell.", required=True)
+COMMAND_TIMEOUT = Key("timeout", m.Duration(1), "After this it is ended, with all it has started.", "60s")
+COMMAND_CHECK = Key(
+    "check",
+    ARGV,
+    "Tells whether it is in force: exit status 0 is yes, 1 is no, any other says nothing.",
+    default_words="nothing can tell; after a crash a person is asked",
+)
+COMMAND_UNDO = Key(
+    "undo",
+    ARGV,
+    "What takes it back, when a person says so.",
+    default_words="nothing is run; a person's word is taken for it",
+)
+COMMAND_RUNG = Keys(
+    "ladder.rungs.NAME (command)",
+    (COMMAND, COMMAND_TIMEOUT, COMMAND_CHECK, COMMAND_UNDO, RUNG_APPROVAL),
+    "A rung held by a program of your own.",
+)
+OWN_RUNGS: dict[str, Keys] = {"workflow": WORKFLOW_RUNG, "command": COMMAND_RUNG}
 OWN_RUNG = ByKey(OWN_RUNGS, "a rung with a lever of its own")
 
 CURRENT, STABLE = "current", "last known stable"
@@ -352,7 +372,7 @@ RUNGS = Key(
     "rungs",
     MapOf(k.Raw("a rung", RUNG_FORM)),
     "By name, each safer than the one before: the KV fields of the rung; with a deployment lever "
-    f"`{CURRENT}` or `{STABLE}`. Then rungs with levers of their own: `{{workflow: …}}`.",
+    f"`{CURRENT}` or `{STABLE}`. Then rungs with levers of their own: `{{workflow: …}}` or `{{command: […]}}`.",
     required=True,
 )
 ESCALATE_TO = Key(

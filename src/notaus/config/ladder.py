@@ -15,6 +15,7 @@ from notaus.config.problems import Misread, Report, Where, near_miss
 from notaus.config.table import Key, Values, inner_wins
 from notaus.core.ladder import (
     NAMES,
+    CommandLever,
     DeploymentLever,
     Fields,
     KvLever,
@@ -88,11 +89,17 @@ def _has_own(node: Node) -> bool:
 
 def _of_its_own(name: str, node: Node, report: Report) -> Rung:
     try:
-        _, values = key.OWN_RUNG.read(node, report)
+        kind, values = key.OWN_RUNG.read(node, report)
     except Misread as error:
         report.misread(node.where, error)
         return Rung(name)
-    return Rung(name, lever=_workflow(values, report), approval=values.has(key.RUNG_APPROVAL))
+    lever = _workflow(values, report) if kind == "workflow" else _command(values)
+    return Rung(name, lever=lever, approval=values.has(key.RUNG_APPROVAL))
+
+
+def _command(values: Values) -> CommandLever:
+    check, undo = values.get(key.COMMAND_CHECK) or (), values.get(key.COMMAND_UNDO) or ()
+    return CommandLever(values.get(key.COMMAND) or (), values.of(key.COMMAND_TIMEOUT), check, undo)
 
 
 def _workflow(rung: Values, report: Report) -> WorkflowLever:

@@ -22,7 +22,7 @@ from notaus.core.effect import (
 from notaus.core.evidence import Evidence
 from notaus.core.hold import Truth, answer_at
 from notaus.core.incident import Cause, Phase, Step
-from notaus.core.ladder import KvLever
+from notaus.core.ladder import KvLever, WorkflowLever
 from notaus.core.page import Status
 from notaus.core.paging import (
     by_hand,
@@ -212,7 +212,7 @@ def lever_ended(turn: Turn, effect: str, result: LeverResult) -> None:
             _took_effect(turn, pulled, result)
         case Outcome.FAILED | Outcome.UNKNOWN:
             _try_later(turn, result)
-        case Outcome.REFUSED | Outcome.FOREIGN:
+        case Outcome.REFUSED | Outcome.FOREIGN | Outcome.LOST:
             _not_done(turn, result)
 
 
@@ -242,7 +242,7 @@ def _others(turn: Turn, step: Step) -> bool:
 def _stand_beyond(turn: Turn, done: Invoke) -> None:
     """Nothing shows whether another lever's work is in force: it is remembered until it is taken back."""
     lever = turn.service.ladder.rung(done.rung).lever
-    if lever is not None and lever.deploys:
+    if isinstance(lever, WorkflowLever) and lever.deploys:
         return  # the deployment shows
     others = [name for name in turn.state.beyond if name != done.rung]
     standing = others if done.undo else [*others, done.rung]
@@ -327,11 +327,11 @@ def _not_done(turn: Turn, result: LeverResult) -> None:
     overtaken = result.outcome is Outcome.FOREIGN
     if not overtaken:
         call_for_help(turn)
-    said = "was overtaken by somebody else's change" if overtaken else "was refused"
+    said = {Outcome.FOREIGN: "was overtaken by somebody else's change", Outcome.LOST: "may have been done, or not"}
     changed = "Nothing was changed. " if not _others(turn, step) else ""
     tell(
         turn,
-        f"{_verb(step)} {said}",
+        f"{_verb(step)} {said.get(result.outcome, 'was refused')}",
         result.detail,
         f"{changed}The command that does it by hand is below.",
         loud=True,

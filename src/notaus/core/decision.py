@@ -307,6 +307,16 @@ def not_taken(turn: Turn) -> None:
         approval.ask(turn, rules[0], further.name, ruling, None)
 
 
+def lost(turn: Turn) -> None:
+    """Nobody knows whether the step's command did its work: people are asked whether it is to be run again."""
+    step = turn.open_incident.step
+    assert step is not None
+    rules = _rules_of(turn, step)
+    if rules and not turn.observing and still_wanted(turn, step):
+        why = f"whether {step.label} is in force cannot be found out; approved, its command is run again"
+        approval.ask(turn, rules[0], step.rung, Ruling(Permit.ASK, why, Severity.CRITICAL), None)
+
+
 def _rules_of(turn: Turn, step: Step) -> tuple[Rule, ...]:
     return tuple(turn.service.rule(name) for name in step.rules if turn.service.has_rule(name))
 

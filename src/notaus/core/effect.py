@@ -125,6 +125,8 @@ class Outcome(StrEnum):
     """Not done, after retries; may be tried again."""
     UNKNOWN = "unknown"
     """Asked, not answered, and not readable: look again before anything else."""
+    LOST = "lost"
+    """Begun, and nothing can tell how it ended: only a person's word repeats it."""
     FOREIGN = "foreign"
     """Somebody else changed it first; nothing was done."""
 

@@ -188,9 +188,9 @@ def _lever_ended(turn: Turn, event: LeverEnded) -> None:
 
 def _go_on(turn: Turn, outcome: Outcome, *, waiting: bool) -> None:
     """What a lever's end means for other levers: one that refused has others in its place, one that got through none."""
-    if outcome is Outcome.REFUSED and turn.open_incident.phase is Phase.WATCHING:
+    if outcome in (Outcome.REFUSED, Outcome.LOST) and turn.open_incident.phase is Phase.WATCHING:
         turn.holds = watch.evaluate(turn)
-        decision.not_taken(turn)
+        decision.not_taken(turn) if outcome is Outcome.REFUSED else decision.lost(turn)
     elif waiting and turn.open_incident.phase is Phase.VALIDATING:
         approval.withdraw(turn, "the step before it got through after all")
 

@@ -53,7 +53,20 @@ class WorkflowLever:
     """It deploys a version: nothing then stays in force but that, guarded like any other."""
 
 
-OwnLever = WorkflowLever
+@dataclass(frozen=True, slots=True)
+class CommandLever:
+    """A program and its arguments, run as they stand; exit status 0 is done."""
+
+    argv: tuple[str, ...]
+    timeout: int = 60
+    """Seconds, after which it is ended."""
+    check: tuple[str, ...] = ()
+    """Tells whether it is in force: exit status 0 yes, 1 no, any other unknown. Empty: nothing can tell."""
+    undo: tuple[str, ...] = ()
+    """What takes it back; empty: nothing does."""
+
+
+OwnLever = WorkflowLever | CommandLever
 """What may hold a rung of its own, beyond those of the ladder's lever."""
 
 NAMES = ("reason", "key", "service", "rung", "incident")

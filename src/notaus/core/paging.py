@@ -14,7 +14,7 @@ from notaus.core.effect import Send
 from notaus.core.evidence import Evidence, percent
 from notaus.core.impact import Impact, error_rates
 from notaus.core.incident import Phase
-from notaus.core.ladder import DeploymentLever, KvLever, OwnLever, filled
+from notaus.core.ladder import CommandLever, DeploymentLever, KvLever, OwnLever, filled
 from notaus.core.page import Kind, Message, Status
 from notaus.core.release import release_of
 from notaus.core.rule import Rule, Severity
@@ -275,6 +275,8 @@ def by_hand(turn: Turn, rung: str, version: str | None = None) -> str:
 
 def own_command(turn: Turn, rung: str, lever: OwnLever, *, undo: bool = False) -> str:
     """The command that starts (or takes back) by hand what a rung's own lever would."""
+    if isinstance(lever, CommandLever):
+        return shlex.join(lever.undo if undo else lever.argv)
     incident = turn.incident.id if turn.incident is not None else ""
     names = {"reason": "by hand", "key": "by-hand", "service": turn.service.name, "rung": rung, "incident": incident}
     inputs = filled(lever.undo if undo else lever.inputs, names)

@@ -11,17 +11,28 @@ from notaus.cloudflare.budget import PRESSING, UNHURRIED, WINDOW_SECONDS, Family
 from notaus.cloudflare.client import Client
 from notaus.cloudflare.kv import KEYS_AT_ONCE
 from notaus.core.effect import Deploy, Invoke, LeverResult, Outcome, PullLever, WriteKv
-from notaus.core.ladder import DeploymentLever, KvLever
+from notaus.core.ladder import CommandLever, DeploymentLever, KvLever
 from notaus.core.service import Service
 from notaus.core.world import World
 from notaus.levers.actions import Actions
+from notaus.levers.command import CommandPuller
 from notaus.levers.deployment import DeploymentPuller
 from notaus.levers.deployment_world import DeploymentWorld
 from notaus.levers.kv import KvPuller, KvWorld
 from notaus.levers.steering_key import SteeringKeys
 from notaus.levers.workflow import WorkflowPuller
 
-__all__ = ["Actions", "DeploymentPuller", "DeploymentWorld", "KvPuller", "KvWorld", "Levers", "SteeringKeys", "Worlds"]
+__all__ = [
+    "Actions",
+    "CommandPuller",
+    "DeploymentPuller",
+    "DeploymentWorld",
+    "KvPuller",
+    "KvWorld",
+    "Levers",
+    "SteeringKeys",
+    "Worlds",
+]
 
 LOOK_CALLS = 2
 """Of a look at deployments: the list of them, and most times that of deployable versions."""
@@ -30,13 +41,20 @@ LOOK_CALLS = 2
 class Levers:
     """Pulls the lever that an effect names: a `LeverPuller`."""
 
-    def __init__(self, client: Client, keys: SteeringKeys | None = None, actions: Actions | None = None) -> None:
+    def __init__(
+        self,
+        client: Client,
+        keys: SteeringKeys | None = None,
+        actions: Actions | None = None,
+        commands: CommandPuller | None = None,
+    ) -> None:
         """Share `keys` with `Worlds`, so that a blind write can keep the fields last seen.
 
         Without `actions` (no token for GitHub) a workflow is refused.
         """
         self._kv = KvPuller(keys or SteeringKeys(client), client.clock)
         self._deployment = DeploymentPuller(client)
+        self._command = commands or CommandPuller()
         self._workflow = None if actions is None else WorkflowPuller(actions, client.clock)
 
     async def pull(self, service: Service, effect: PullLever) -> LeverResult:
@@ -54,6 +72,8 @@ class Levers:
     async def _invoke(self, service: Service, action: Invoke) -> LeverResult:
         lever = service.ladder.rung(action.rung).lever
         assert lever is not None, f"the rung {action.rung} of {service.name} has no lever of its own"
+        if isinstance(lever, CommandLever):
+            return await self._command.pull(service, action, lever)
         if self._workflow is None:
             return LeverResult(Outcome.REFUSED, f"{action.rung}: notaus.yaml has no `github: {{token: …}}`")
         return await self._workflow.pull(service, action, lever)

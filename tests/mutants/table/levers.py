@@ -124,4 +124,18 @@ MUTANTS = (
         "a workflow is started a second time after each crash",
         "tests/daemon/test_recovery.py::test_what_a_lever_of_a_rungs_own_started_is_only_looked_for",
     ),
+    Mutant(
+        "levers/command.py",
+        "        if action.look_only:\n",
+        "        if False:\n",
+        "a command that was cut off by a crash is run again, blindly",
+        "tests/levers/test_command.py::test_after_a_crash_only_the_check_is_run",
+    ),
+    Mutant(
+        "levers/command.py",
+        "env=dict(environment)",
+        "env={**os.environ, **environment}",
+        "a program sees every token of the daemon",
+        "tests/levers/test_command.py::test_there_is_no_shell_and_nothing_of_ours_in_the_environment",
+    ),
 )
