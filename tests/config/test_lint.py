@@ -183,6 +183,8 @@ CONTRADICTIONS: dict[str, tuple[str, Changes, str, str]] = {
 def warnings(directory: Path, text: str) -> list[tuple[int, str]]:
     """Line and words of every warning about a service file."""
     name = "bookstrack" if "name: bookstrack" in text else "pix-immo"
+    for file in (directory / "services").iterdir():
+        file.unlink()
     (directory / f"services/{name}.yaml").write_text(text, encoding="utf-8")
     return [(w.line, f"{w.wrong}; {w.right}") for w in load(directory, ENVIRON).warnings]
 

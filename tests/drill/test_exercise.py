@@ -32,7 +32,7 @@ def staged(house: House, change: Callable[[Service], Service] = lambda service: 
         kept = tuple(r for r in service.rules if all(service.signals[n].source in READ for n in r.signals))
         return change(replace(service, rules=kept, staging=True, mode=Mode.ACT, contacts=Contacts(), evidence=()))
 
-    found = house.configured(on_staging)
+    found = replace(house.configuration, services=tuple(map(on_staging, house.configuration.services)))
     found = replace(found, entries=tuple(entry for entry in found.entries if entry.name in READ))
     origins = {
         "api.pix.immo": "http://sandbox/workers/pix-immo",

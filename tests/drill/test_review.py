@@ -15,7 +15,7 @@ from tests.config.texts import PIX, loaded
 
 SERVICE = loaded(PIX).service
 NOW = 1_790_000_100
-BEGIN = NOW - 3 * 86_400
+BEGIN = NOW - 7_200
 STEP = 15
 
 
@@ -58,7 +58,7 @@ def test_holds_breaches_and_the_nearest_miss_are_counted(journal: Journal) -> No
 
 def test_a_hold_over_midnight_is_one_hold(journal: Journal) -> None:
     """The journal is read a day at a time: each day would begin its holds anew."""
-    written(journal, rates((86_400 - 90, 0.003), (240, 0.05), (60, 0.003)))
+    written(journal, rates((86_400 - 90, 0.003), (240, 0.05), (60, 0.003), begin=NOW - 90_000))
     high = about(journal, "native errors high")
     assert (high.holds, high.breaches) == (1, 1)
 
