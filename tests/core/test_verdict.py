@@ -181,3 +181,10 @@ def test_signal_checks_report_over_their_own_time() -> None:
     bad = signal_checks(checked, a_step(), history(native__error_rate=lambda at: 0.05 if at == DUE else 0.003))
     assert not bad[0].passed
     assert not signal_checks(checked, a_step(), history(native__error_rate=None))[0].passed
+
+
+@pytest.mark.parametrize(("waited", "found"), [(60, Verdict.CANNOT_TELL), (301, Verdict.GIVEN_UP)])
+def test_samples_from_before_it_is_due_decide_nothing(waited: int, found: Verdict) -> None:
+    """A read that failed since would leave the verdict to what was so in the middle of it."""
+    step, seen = a_step("reduced", "errors"), history(DUE - 4 * STEP, native__error_rate=0.001)
+    assert verdict(service(), step, seen, DUE + waited, {}) == (found, DUE - 4 * STEP)
