@@ -97,7 +97,8 @@ async def test_what_is_right_is_ready(site: Set) -> None:
 async def test_each_permission_that_is_missing_is_named_with_the_group_that_grants_it(site: Set) -> None:
     """`Authentication error` sends people through six pages of the dashboard."""
     for permission, group, what in (
-        ("analytics.read", "Account Analytics Read", "account 023e105f4ecef8ad9ca31a8372d0c353 (for signals.canary, signals.r2)"),
+        ("analytics.read", "Account Analytics Read", "account 023e105f4ecef8ad9ca31a8372d0c353 "
+         "(for signals.canary, signals.r2, evidence: routes, evidence: places, evidence: devices)"),
         ("kv.read", "Workers KV Storage Read", "account 023e105f4ecef8ad9ca31a8372d0c353 (for the steering key)"),
         ("telemetry.write", "Workers Observability Write",
          "account 023e105f4ecef8ad9ca31a8372d0c353 (for evidence: telemetry)"),

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import csv
 import hashlib
 import json
+import sqlite3
 from collections.abc import Callable
+from contextlib import closing
 from fractions import Fraction
 from pathlib import Path
 from typing import Any, TypeVar
@@ -16,16 +19,18 @@ import pytest
 from notaus.backtest.virtual_time import run
 from notaus.clock import SystemClock
 from notaus.cloudflare.client import Client
+from notaus.cloudflare.edge import Edge
+from notaus.config.sources import Database, Get, Question, Sql
 from notaus.core.effect import Collect, Kept
 from notaus.core.sample import Sample
 from notaus.core.service import Exhibit, Service
-from notaus.custody import Collector, collector, folder
+from notaus.custody import Collector, Questions, collector, folder, questions
 from notaus.sandbox import Sandbox
 from tests.builders import a_rollback_service
 
 START = 1_790_000_000
 API = "https://api.cloudflare.com/client/v4"
-EVERYTHING = tuple(Exhibit)
+EVERYTHING = tuple(each.value for each in Exhibit)
 T = TypeVar("T")
 
 
@@ -39,7 +44,9 @@ class Scene:
         http = httpx.AsyncClient(transport=self.box.transport())
         clock = SystemClock(wall=self.now, monotonic=self.loop.time)
         client = Client(http, API, self.box.account.id, self.box.token, clock)
-        self.collector = Collector(client, clock, self.samples, directory)
+        self.asked: dict[str, Question] = {}
+        asks = Questions(client, Edge(http), {"bookstrack": self.asked})
+        self.collector = Collector(client, clock, self.samples, asks, directory)
         self.service = Service(
             name="bookstrack",
             account=self.box.account.id,
@@ -57,12 +64,16 @@ class Scene:
 
     def effect(self, **changes: Any) -> Collect:
         given = {"version": self.box.worker("bookstrack").tagged("v1.9.0").id, **changes}
-        return Collect("e", "bookstrack", "incident-1", EVERYTHING, START, int(self.now()), **given)
+        evidence = (*EVERYTHING, *self.asked)
+        return Collect("e", "bookstrack", "incident-1", evidence, START, int(self.now()), **given)
 
     async def collect(self, **changes: Any) -> Kept:
         return await self.collector.collect(self.service, self.effect(**changes))
 
-    def asked(self, part: str) -> list[str]:
+    def asked_for(self, **questions: Question) -> None:
+        self.asked.update(questions)
+
+    def requests(self, part: str) -> list[str]:
         return [r.path for r in self.box.journal.requests if part in r.path]
 
     def manifest(self) -> list[dict[str, Any]]:
@@ -108,7 +119,7 @@ def test_logs_are_of_the_version_in_doubt_and_paged(tmp_path: Path, monkeypatch:
     async def play(scene: Scene) -> tuple[str, list[str], list[dict[str, Any]]]:
         await scene.collect()
         effect = scene.effect()
-        return str(effect.version), scene.asked("telemetry"), scene.manifest()
+        return str(effect.version), scene.requests("telemetry"), scene.manifest()
 
     version, asked, manifest = on_stage(play, tmp_path)
     lines = (tmp_path / "incident-1/1-telemetry.ndjson").read_text().splitlines()
@@ -128,9 +139,9 @@ def test_a_crash_repeats_nothing_that_is_kept(tmp_path: Path) -> None:
         await asyncio.sleep(30)
         task.cancel()
         path = tmp_path / "incident-1" / "1-telemetry.ndjson"
-        first, asked = path.read_text(), len(scene.asked("telemetry"))
+        first, asked = path.read_text(), len(scene.requests("telemetry"))
         await scene.collector.collect(scene.service, Collect("e", "b", "incident-1", EVERYTHING, START, START + 60))
-        return first, path.read_text(), len(scene.asked("telemetry")) - asked
+        return first, path.read_text(), len(scene.requests("telemetry")) - asked
 
     before, after, asked_again = on_stage(play, tmp_path)
     assert before == after
@@ -176,3 +187,88 @@ def test_what_is_too_much_is_cut_and_said_to_be(tmp_path: Path, monkeypatch: pyt
     kept = on_stage(play, tmp_path)
     assert kept.bytes <= 3000
     assert any("cut at" in problem for problem in kept.problems)
+
+
+def rows_in(path: Path) -> list[list[str]]:
+    return list(csv.reader(path.read_text(encoding="utf-8").splitlines()))
+
+
+def test_questions_of_the_users_own_are_asked_and_kept_as_tables(tmp_path: Path) -> None:
+    """Connections, long queries and affected routes are what the runbook looks at first, and they pass."""
+    database = tmp_path / "service.sqlite"
+    with closing(sqlite3.connect(database)) as connection:
+        connection.execute("CREATE TABLE pg_stat_activity (pid, query)")
+        connection.executemany("INSERT INTO pg_stat_activity VALUES (?, ?)", [(7, "SELECT 1, 2"), (8, "COMMIT")])
+        connection.commit()
+    routes = (
+        "SELECT blob1 AS route, sum(_sample_interval) AS requests FROM books_api_performance"
+        " WHERE timestamp > {from} AND timestamp <= {to} GROUP BY route ORDER BY route LIMIT 9"
+    )
+
+    async def play(scene: Scene) -> tuple[Kept, list[dict[str, Any]]]:
+        scene.asked_for(
+            connections=Database(f"sqlite:///{database}", "SELECT pid, query FROM pg_stat_activity ORDER BY pid"),
+            routes=Sql(routes),
+            health=Get("https://api.oooefam.net/health"),
+        )
+        return await scene.collect(), scene.manifest()
+
+    kept, manifest = on_stage(play, tmp_path / "kept")
+    folder_ = tmp_path / "kept/incident-1"
+    assert kept.problems == ()
+    assert len(manifest) == 14
+    assert rows_in(folder_ / "1-connections.csv") == [["pid", "query"], ["7", "SELECT 1, 2"], ["8", "COMMIT"]]
+    header, *found = rows_in(folder_ / "2-routes.csv")
+    assert header == ["route", "requests"]
+    assert [row[0] for row in found] == ["lookup", "progress", "search"]
+    assert all(int(row[1]) > 0 for row in found)
+    health = json.loads((folder_ / "1-health.json").read_text(encoding="utf-8"))
+    assert health["status"] == 200
+    assert json.loads(health["body"])["data"]["status"] == "ok"
+    (asked,) = [entry["query"]["sql"] for entry in manifest if entry["file"] == "1-routes.csv"]
+    assert "timestamp > toDateTime('" in asked  # as it was asked, so that anybody can ask again
+
+
+def test_a_question_that_has_no_answer_is_told_without_its_password(tmp_path: Path) -> None:
+    """A database that is down is the likeliest of all incidents; it must not take the other evidence along."""
+
+    async def play(scene: Scene) -> tuple[Kept, str]:
+        scene.asked_for(
+            gone=Database("sqlite:////nowhere/s3cr3t-name.sqlite", "SELECT 1"),
+            wrong=Sql("SELECT nothing FROM nowhere WHERE timestamp > {from} AND timestamp <= {to}"),
+            down=Get("https://unknown.invalid/health"),
+        )
+        effect = scene.effect()
+        scene.asked.clear()  # a reload took one away
+        scene.asked_for(gone=Database("sqlite:////nowhere/a.sqlite", "SELECT 1"), wrong=Sql("SELECT 1 FROM nowhere"))
+        kept = await scene.collector.collect(scene.service, effect)
+        return kept, str(scene.manifest())
+
+    kept, _ = on_stage(play, tmp_path)
+    assert kept.files == 8
+    said = "\n".join(kept.problems)
+    assert "1-gone.csv: the database: unable to open database file" in said
+    assert "1-wrong.csv: Analytics Engine:" in said
+    assert "1-down.csv: the service file no longer asks this" in said
+    assert len(kept.problems) == 6
+
+
+def test_of_a_long_table_the_first_rows_are_kept_and_said_to_be(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A query without a limit would copy the users' database."""
+    monkeypatch.setattr(questions, "MOST_ROWS", 3)
+    database = tmp_path / "service.sqlite"
+    sqlite3.connect(database).execute("CREATE TABLE a (b)").connection.close()
+    four = "SELECT 1 AS n UNION SELECT 2 UNION SELECT 3 UNION SELECT 4"
+
+    async def play(scene: Scene) -> list[dict[str, Any]]:
+        scene.asked_for(
+            four=Database(f"sqlite:///{database}", four), three=Database(f"sqlite:///{database}", four[:-15])
+        )
+        await scene.collect()
+        return scene.manifest()
+
+    complete = {entry["file"]: entry["complete"] for entry in on_stage(play, tmp_path / "kept")}
+    assert len(rows_in(tmp_path / "kept/incident-1/1-four.csv")) == 4
+    assert (complete["1-four.csv"], complete["1-three.csv"]) == (False, True)

@@ -111,7 +111,7 @@ def logged(monkeypatch: pytest.MonkeyPatch) -> Iterator[io.StringIO]:
 
 def test_every_key_that_is_declared_a_secret_is_planted() -> None:
     """A new secret would go unwatched."""
-    assert secret_keys() == {*PLANTED, *PATHS, "store", "headers"}
+    assert secret_keys() == {*PLANTED, *PATHS, "store", "headers", "database"}
 
 
 class Echo(httpx.AsyncBaseTransport):

@@ -14,8 +14,9 @@ import pytest
 import sqlalchemy
 
 from notaus.config.sources import Database, Entry
+from notaus.database import engine_of, value_of
 from notaus.errors import ReadFailed
-from notaus.sources.database import DatabaseReader, engine_of, value_of
+from notaus.sources.database import DatabaseReader
 
 from .conftest import NOW, Lab
 

@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
+from notaus.cloudflare.analytics_engine import windowed
 from notaus.config.sources import Entry, Sql
 from notaus.errors import ReadFailed
-from notaus.sources.sql import statement
 
 from .conftest import NOW, Lab
 
@@ -101,6 +101,6 @@ async def test_of_a_long_backfill_the_newest_come_first_and_the_rest_stays_pendi
 
 def test_only_the_times_are_put_in() -> None:
     """A value of another's making could change the query."""
-    text = statement("SELECT '{x}', {from}, '{to}' ; ", 0, 60)
+    text = windowed("SELECT '{x}', {from}, '{to}' ; ", 0, 60)
     moments = [f"toDateTime('{datetime.fromtimestamp(at, UTC):%Y-%m-%d %H:%M:%S}')" for at in (0, 60)]
     assert text == f"SELECT '{{x}}', {moments[0]}, '{moments[1]}' FORMAT JSON"

@@ -21,7 +21,7 @@ export default {
     }
     const started = Date.now();
     const response = await serve(visit.cohort, request, env, context);
-    measure(env, canary, visit, Date.now() - started, response.status);
+    measure(env, request, canary, visit, Date.now() - started, response.status);
     return marked(response, canary, visit);
   },
 };
@@ -84,11 +84,11 @@ function proxy(request, env) {
 }
 
 // One point per request, in the layout that config/services/pix-immo.yaml reads. Measuring never breaks serving.
-function measure(env, canary, visit, milliseconds, status) {
+function measure(env, request, canary, visit, milliseconds, status) {
   try {
     env.CANARY_METRICS.writeDataPoint({
       indexes: [`pix:${visit.cohort}`], // of its own for each cohort: sampling must not drown a small one
-      blobs: [visit.cohort, canary.tag, visit.reason],
+      blobs: [visit.cohort, canary.tag, visit.reason, ...whence(request)],
       doubles: [milliseconds, status],
     });
   } catch (error) {
@@ -103,4 +103,11 @@ function marked(response, canary, visit) {
     answer.headers.append("Set-Cookie", `${COOKIE}=${visit.cohort}; Path=/; Max-Age=86400; HttpOnly; Secure; SameSite=Lax`);
   }
   return answer;
+}
+
+// Who would be affected: the route without what it names, the country, the kind of device.
+function whence(request) {
+  const route = new URL(request.url).pathname.split("/").slice(0, 3).join("/");
+  const device = /Mobi/.test(request.headers.get("User-Agent") ?? "") ? "mobile" : "desktop";
+  return [route, request.cf?.country ?? "", device];
 }

@@ -162,8 +162,9 @@ class App:
     async def collect(self, service: Service, effect: Collect) -> Kept:
         if self._incidents is None:
             return Kept("", 0, 0)
-        client = self.outside.clients[service.account]
-        return await Collector(client, self.clock, self._samples, self._incidents).collect(service, effect)
+        client, questions = self.outside.clients[service.account], self.outside.questions[service.account]
+        collector = Collector(client, self.clock, self._samples, questions, self._incidents)
+        return await collector.collect(service, effect)
 
     async def _samples(self, service: str, signal: str, since: int) -> Sequence[Sample]:
         return await self.call(self.journal.samples, service, signal, since)

@@ -16,6 +16,7 @@ from notaus.cloudflare.edge import Edge
 from notaus.cloudflare.status import CloudflareStatus
 from notaus.config import Configuration, Settings
 from notaus.config.sources import Entry
+from notaus.custody import Questions
 from notaus.daemon.ports import Reader
 from notaus.levers import Actions, CommandPuller, Levers, SteeringKeys, Worlds
 from notaus.levers.command import Runner, run
@@ -58,6 +59,8 @@ class Outside:
         }
         self.worlds = {account: Worlds(client, keys[account]) for account, client in self.clients.items()}
         self.checks = {account: Checks(client, edge) for account, client in self.clients.items()}
+        asked = configuration.questions
+        self.questions = {account: Questions(client, edge, asked) for account, client in self.clients.items()}
         self.unread: dict[tuple[str, str], str] = {}
         """Parts of entries that could not be read, by service and entry, until the poller asks."""
         self.contexts = {account: Context(client, edge, self._unread) for account, client in self.clients.items()}

@@ -27,7 +27,7 @@ from notaus.config.settings import GitHubActions, Webhook
 from notaus.core import event as events
 from notaus.core.event import Reply
 from notaus.core.ladder import DeploymentLever, KvLever
-from notaus.core.service import Contact, Contacts, Service
+from notaus.core.service import Contact, Contacts, Exhibit, Service
 from notaus.daemon.scheduler import Bells
 from notaus.errors import NotausError
 from notaus.journal import Journal
@@ -144,6 +144,7 @@ class _Stage:
             ladder=ladder,
             signals=signals,
             step=self.scenario.tick,
+            evidence=tuple(name for name in found.evidence if name in list(Exhibit)),  # others would leave the sandbox
             contacts=Contacts(everyone, everyone, everyone, everyone),
         )
 
@@ -170,7 +171,7 @@ class _Stage:
             for e in configuration.entries
             if e.service == self.service.name
         ]
-        return replace(configuration, settings=settings, services=(self.service,), entries=tuple(entries))
+        return replace(configuration, settings=settings, services=(self.service,), entries=tuple(entries), questions={})
 
     def _entry_settle(self, signals: tuple[str, ...]) -> int:
         return max((self.service.signals[name].settle for name in signals), default=0)

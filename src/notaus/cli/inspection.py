@@ -156,7 +156,8 @@ class Inspection:
     async def _service(self, service: Service) -> AsyncIterator[Finding]:
         yield Finding(service.name, "mode", "yes" if service.mode == "act" else "?", _mode(service))
         entries = [entry for entry in self.configuration.entries if entry.service == service.name]
-        for finding in await asyncio.gather(*(self._need(service, need) for need in needs(service, entries))):
+        wanted = needs(service, entries, self.configuration.questions.get(service.name, {}))
+        for finding in await asyncio.gather(*(self._need(service, need) for need in wanted)):
             yield finding
         read = await asyncio.gather(*(self._entry(service, entry) for entry in entries))
         for finding in read:

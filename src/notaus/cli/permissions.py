@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterable, Iterator
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from notaus.cloudflare import tokens
 from notaus.cloudflare.client import Client
 from notaus.cloudflare.tokens import Policies, Probe, Token
 from notaus.config import sources as kinds
-from notaus.config.sources import Entry
+from notaus.config.sources import Entry, Question, Sql
 from notaus.core.ladder import DeploymentLever, KvLever
 from notaus.core.service import Exhibit, Service
 
@@ -30,10 +30,11 @@ class Need:
     """Of the levers' own token, where there is one."""
 
 
-def needs(service: Service, entries: Iterable[Entry]) -> Iterator[Need]:
+def needs(service: Service, entries: Iterable[Entry], questions: Mapping[str, Question]) -> Iterator[Need]:
     """In the order in which the dashboard's form asks for them."""
     account, lever, entries = service.account, service.ladder.lever, list(entries)
     read = [f"signals.{entry.name}" for entry in entries if isinstance(entry.source, ANALYTICS)]
+    read += [f"evidence: {name}" for name, question in questions.items() if isinstance(question, Sql)]
     if read:
         yield Need("Account Analytics Read", ", ".join(read), lambda c: tokens.probe_analytics(c, account))
     for zone in dict.fromkeys(e.source.zone for e in entries if isinstance(e.source, kinds.Http)):

@@ -54,6 +54,12 @@ def datetime_literal(at: int) -> str:
     return f"toDateTime('{datetime.fromtimestamp(at, UTC):%Y-%m-%d %H:%M:%S}')"
 
 
+def windowed(query: str, after: int, until: int) -> str:
+    """The query for the window (after, until]. Only times of our own making are put in."""
+    filled = query.replace("{from}", datetime_literal(after)).replace("{to}", datetime_literal(until))
+    return f"{filled.rstrip().rstrip(';').rstrip()} FORMAT JSON"
+
+
 def string_literal(text: str) -> str:
     """`text` quoted for SQL."""
     escaped = text.replace("\\", "\\\\").replace("'", "''")

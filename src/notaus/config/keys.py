@@ -497,11 +497,31 @@ LADDER_KEY = Key("ladder", Nested(LADDER), "What can be done.", required=True)
 RULES = Key("rules", ListOf(Nested(RULE), least=1), "The threshold table.", required=True)
 REQUIRE = Key("require", ListOf(k.Choice(Requirement)), "The pre-rollback checklist, for every rule that rolls back.")
 VERIFY = Key("verify", ListOf(ByKey(CHECKS, "a check")), "The checks that a step took effect.")
+EVIDENCE_NAME = Key("name", k.Text("a name", NAME, NAME_FORM), "What the file of the answer is called.", required=True)
+ASK_DATABASE = Key("database", URL.kind, "The database to ask, as a URL.", required=True, secret=True, in_part=True)
+ASK_TABLE = Key("query", k.Text("a query"), "The query; all of its columns and its first rows are kept.", required=True)
+ASK_SQL = Key(
+    "sql",
+    WINDOWED.kind,
+    "Analytics Engine SQL, with `{from}` (half an hour before the action) and `{to}` (now); all of its columns.",
+    required=True,
+)
+ASK_GET = Key("get", HTTP_URL, "The URL to get; status, headers and body are kept.", required=True)
+QUESTIONS: dict[str, Keys] = {
+    "database": Keys(
+        "evidence (database)",
+        (EVIDENCE_NAME, ASK_DATABASE, ASK_TABLE, TIMEOUT),
+        "A table out of any database that SQLAlchemy knows, read-only.",
+    ),
+    "sql": Keys("evidence (sql)", (EVIDENCE_NAME, ASK_SQL), "A table out of Workers Analytics Engine."),
+    "get": Keys("evidence (get)", (EVIDENCE_NAME, ASK_GET, TIMEOUT), "An answer of the Worker, or of anything else."),
+}
 EVIDENCE = Key(
     "evidence",
-    ListOf(k.Choice(Exhibit)),
+    ListOf(TextOr(k.Choice(Exhibit), ByKey(QUESTIONS, "a question"))),
     "What is kept beside the journal when an incident's first lever is pulled, and again a minute later: samples, the "
-    "lists of deployments and versions, and the log events of the version in doubt (needs Workers Observability).",
+    "lists of deployments and versions, the log events of the version in doubt (needs Workers Observability), and the "
+    "answers to questions of your own.",
     default_words="nothing",
 )
 RESTORE = Key("restore", Nested(RESTORE_KEYS), "How a person returns the service to normal.")

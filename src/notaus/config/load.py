@@ -14,7 +14,7 @@ from notaus.config.environment import Environ, Filler, overlaid, read_text
 from notaus.config.problems import Problem, Report, Where
 from notaus.config.service import Loaded, Surroundings, read_service
 from notaus.config.settings import Settings, read_settings
-from notaus.config.sources import Entry
+from notaus.config.sources import Entry, Question
 from notaus.config.table import Values
 from notaus.core.ladder import DeploymentLever, KvLever
 from notaus.core.service import Service
@@ -44,6 +44,8 @@ class Configuration:
     """(service, rule) to a hash of what the rule means; a reload that changes it starts its hold anew."""
     recovery: Mapping[str, Mapping[str, str]]
     """Service to its commands for people, by name."""
+    questions: Mapping[str, Mapping[str, Question]] = field(default_factory=dict)
+    """Service to what is asked for an incident's evidence, by name."""
 
     def service(self, name: str) -> Service:
         """Raises `KeyError` if there is none of that name."""
@@ -202,6 +204,7 @@ def _configuration(settings: Settings, loaded: list[Loaded], texts: Mapping[str,
         hash=_hash(_meaning(texts, services)),
         rule_fingerprints={key: value for one in loaded for key, value in _fingerprints(one).items()},
         recovery={one.service.name: one.recovery for one in loaded if one.recovery},
+        questions={one.service.name: one.questions for one in loaded if one.questions},
     )
 
 

@@ -101,6 +101,7 @@ def service_tables() -> tuple[Keys, ...]:
         key.RULE,
         key.TRIGGER_KEYS,
         *key.CHECKS.values(),
+        *key.QUESTIONS.values(),
         key.RESTORE_KEYS,
         key.ATTEST_KEYS,
         key.RAMP_KEYS,

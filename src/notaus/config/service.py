@@ -11,13 +11,14 @@ from notaus.config.conditions import Catalogue
 from notaus.config.containers import Entries
 from notaus.config.daemon_keys import CHANNEL_KINDS
 from notaus.config.document import Node, Scalar, Table
+from notaus.config.evidence import read_evidence
 from notaus.config.ladder import NOWHERE, read_ladder
 from notaus.config.lint import lint
 from notaus.config.problems import Misread, Report, Where, near_miss
 from notaus.config.rules import check_durations, ladder_level, read_rules
 from notaus.config.settings import Channels
 from notaus.config.signals import check_ratios, read_entries, wanted
-from notaus.config.sources import Entry
+from notaus.config.sources import Entry, Question
 from notaus.config.table import Values, inner_wins, read_keys
 from notaus.core.ladder import Ladder, WorkflowLever
 from notaus.core.rule import Rule
@@ -45,6 +46,8 @@ class Loaded:
 
     service: Service
     entries: tuple[Entry, ...]
+    questions: Mapping[str, Question]
+    """Asked for an incident's evidence, by name."""
     recovery: Mapping[str, str]
     where: Where
     lever: Where
@@ -73,6 +76,7 @@ def read_service(root: Node, around: Surroundings, report: Report) -> Loaded | N
     checks = read_checks(values, defaults, ladder, catalogue, report) if ladder else ()
     restore = read_restore(values, ladder, catalogue, report) if ladder else Restore()
     _check_drill(values, report)
+    evidence, questions = read_evidence(values, report)
     contacts = _contacts(values, around, report)
     asked = _asked(ladder or NOWHERE, rules, checks, restore)
     wants = {one.entry.name: wanted(one, asked) for one in given}
@@ -83,11 +87,11 @@ def read_service(root: Node, around: Surroundings, report: Report) -> Loaded | N
             report.warning(one.where, f"nothing asks for a signal of `{one.entry.name}`: it is not read")
     links = _links(values, contacts, around.channels)
     service = _service(
-        values, defaults, signals, rules, ladder or NOWHERE, checks, restore, contacts, links, around.cap
+        values, defaults, signals, rules, ladder or NOWHERE, checks, restore, contacts, links, around.cap, evidence
     )
     if len(report.problems) == since:
         lint(values, service, report)
-    return Loaded(service, entries, dict(values.get(key.RECOVERY) or {}), root.where, _lever_place(values))
+    return Loaded(service, entries, questions, dict(values.get(key.RECOVERY) or {}), root.where, _lever_place(values))
 
 
 def _broken(root: Node, report: Report, since: int) -> frozenset[str]:
@@ -108,6 +112,7 @@ def _service(
     contacts: Contacts,
     links: Mapping[str, str],
     cap: Mode,
+    evidence: tuple[str, ...],
 ) -> Service:
     max_actions, max_actions_per = ladder_level(key.MAX_ACTIONS, values, defaults)
     mode = inner_wins(key.MODE, values, defaults)
@@ -124,7 +129,7 @@ def _service(
         require=frozenset(require or ()),
         verify=checks,
         recovery=dict(values.get(key.RECOVERY) or {}),
-        evidence=values.get(key.EVIDENCE) or (),
+        evidence=evidence,
         restore=restore,
         contacts=contacts,
         propagation=ladder_level(key.PROPAGATION, values, defaults),

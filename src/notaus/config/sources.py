@@ -128,6 +128,19 @@ Source = AnalyticsEngine | Workers | Http | R2 | Probe | Sql | Database | Promet
 
 
 @dataclass(frozen=True, slots=True)
+class Get:
+    """An answer as it comes, for the evidence of an incident."""
+
+    url: str
+    timeout: float = 5.0
+    """Seconds."""
+
+
+Question = Database | Sql | Get
+"""What is asked once an incident has begun, and kept; a table, where it is SQL."""
+
+
+@dataclass(frozen=True, slots=True)
 class Entry:
     """One entry of `signals:`: its name, what it reads, and the signals that some rule, check or share asks of it."""
 

@@ -222,20 +222,25 @@ class ByKey:
 
 @dataclass(frozen=True, slots=True)
 class TextOr:
-    """Text, or a mapping of a level."""
+    """Text, or a mapping of a level, or of one of several."""
 
     text: Kind[Any]
-    keys: Keys
+    keys: Keys | ByKey
 
     @property
     def words(self) -> str:
-        return f"{self.text.words}, or a mapping ({', '.join(self.keys.names)})"
+        names = self.keys.names if isinstance(self.keys, Keys) else (f"with {' or '.join(self.keys.variants)}",)
+        return f"{self.text.words}, or a mapping ({', '.join(names)})"
 
     def read(self, node: Node, report: Report) -> Any:
-        return read_keys(self.keys, node, report) if isinstance(node, Table) else self.text.read(node, report)
+        return self._mapping.read(node, report) if isinstance(node, Table) else self.text.read(node, report)
 
     def schema(self) -> Schema:
-        return {"anyOf": [self.text.schema(), table_schema(self.keys)]}
+        return {"anyOf": [self.text.schema(), self._mapping.schema()]}
+
+    @property
+    def _mapping(self) -> Kind[Any]:
+        return Nested(self.keys) if isinstance(self.keys, Keys) else self.keys
 
 
 def table_schema(keys: Keys, fixed: Mapping[str, Schema] | None = None) -> Schema:

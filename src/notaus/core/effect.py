@@ -8,7 +8,7 @@ from enum import StrEnum
 
 from notaus.core.ladder import Fields
 from notaus.core.page import Message
-from notaus.core.service import Contact, Exhibit
+from notaus.core.service import Contact
 from notaus.core.verification import CheckResult
 
 
@@ -102,7 +102,7 @@ class Collect:
     id: str
     service: str
     incident: str
-    evidence: tuple[Exhibit, ...]
+    evidence: tuple[str, ...]
     since: int
     """Epoch seconds: what came before is of no interest."""
     asked_at: int

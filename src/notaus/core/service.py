@@ -108,8 +108,8 @@ class Service:
     """The grid: a sample at each multiple of this."""
     require: frozenset[Requirement] = frozenset()
     verify: tuple[Check, ...] = ()
-    evidence: tuple[Exhibit, ...] = ()
-    """What is kept when an incident's first lever is pulled."""
+    evidence: tuple[str, ...] = ()
+    """What is kept when an incident's first lever is pulled: an `Exhibit`, or the name of a question of the user's own."""
     recovery: Mapping[str, str] = field(default_factory=dict)
     """Commands for people, by name, for when stepping is not enough; shown, never run."""
     restore: Restore = field(default_factory=Restore)

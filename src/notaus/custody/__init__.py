@@ -2,5 +2,6 @@
 
 from notaus.custody.collector import Collector
 from notaus.custody.folder import Folder
+from notaus.custody.questions import Questions
 
-__all__ = ["Collector", "Folder"]
+__all__ = ["Collector", "Folder", "Questions"]

@@ -9,6 +9,7 @@ import csv
 import io
 import json
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from notaus.core.effect import Collect, Kept
 from notaus.core.sample import Sample
 from notaus.core.service import Exhibit, Service
 from notaus.custody.folder import Folder
+from notaus.custody.questions import Had, Questions
 from notaus.errors import NotausError
 from notaus.log import scrub
 
@@ -29,15 +31,14 @@ MAX_PAGES = 5
 
 Samples = Callable[[str, str, int], Awaitable[Sequence[Sample]]]
 """The journal's samples of a service's signal since a time."""
-Had = tuple[str, Mapping[str, Any], bool]
-"""A text, the query it answers, and whether that is all of it."""
 
 
 class Collector:
     """Keeps evidence of the services of one account."""
 
-    def __init__(self, client: Client, clock: Clock, samples: Samples, directory: Path) -> None:
+    def __init__(self, client: Client, clock: Clock, samples: Samples, questions: Questions, directory: Path) -> None:
         self._client, self._clock, self._samples, self._directory = client, clock, samples, directory
+        self._questions = questions
 
     async def collect(self, service: Service, effect: Collect) -> Kept:
         """Keep all that `effect` asks for; safe to repeat. Never raises for what Cloudflare or the disk does."""
@@ -47,22 +48,24 @@ class Collector:
                 if number == 2:
                     await self._clock.sleep(max(0.0, effect.asked_at + AGAIN_SECONDS - self._clock.now()))
                 for evidence in effect.evidence:
-                    await self._take(folder, f"{number}-{_FILES[evidence]}", evidence, service, effect)
+                    file = _FILES.get(evidence) or f"{evidence}.{self._questions.suffix(service.name, evidence)}"
+                    await self._take(folder, f"{number}-{file}", evidence, service, effect)
         except OSError as error:
             return Kept(str(folder.path), 0, 0, (f"it cannot be written: {error.strerror}",))
         problems = tuple(f"{e.file}: {e.problem}" for e in folder.exhibits.values() if e.problem is not None)
         kept = [e for e in folder.exhibits.values() if e.bytes]
         return Kept(str(folder.path), len(kept), folder.bytes, problems)
 
-    async def _take(self, folder: Folder, file: str, evidence: Exhibit, service: Service, effect: Collect) -> None:
+    async def _take(self, folder: Folder, file: str, evidence: str, service: Service, effect: Collect) -> None:
         if folder.has(file):
             return
-        source = {
+        sources: dict[str, Callable[[Service, Collect], Awaitable[Had]]] = {
             Exhibit.SAMPLES: self._signals,
             Exhibit.DEPLOYMENTS: self._deployments,
             Exhibit.VERSIONS: self._versions,
             Exhibit.TELEMETRY: self._telemetry,
-        }[evidence]
+        }
+        source = sources.get(evidence) or partial(self._questions.ask, evidence)
         try:
             text, query, complete = await source(service, effect)
         except NotausError as error:
@@ -126,7 +129,7 @@ class Collector:
         return events
 
 
-_FILES = {
+_FILES: Mapping[str, str] = {
     Exhibit.SAMPLES: "samples.csv",
     Exhibit.DEPLOYMENTS: "deployments.json",
     Exhibit.VERSIONS: "versions.json",

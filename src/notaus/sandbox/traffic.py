@@ -34,6 +34,13 @@ ROWS_PER_COHORT: Final = 20
 WEBSOCKET_SHARE: Final = 0.05
 PROVIDER_SHARE: Final = 0.2
 NOT_FOUND_SHARE: Final = 0.02
+VISITORS: Final = (
+    ("/api/images", "DE", "mobile"),
+    ("/api/uploads", "DE", "desktop"),
+    ("/api/images", "AT", "mobile"),
+    ("/api/albums", "CH", "mobile"),
+    ("/api/images", "DE", "desktop"),
+)  # route, country, device
 
 
 def binomial(rng: random.Random, n: int, p: float) -> int:
@@ -130,9 +137,10 @@ class Traffic:
     ) -> Iterator[Point]:
         errors = binomial(self._rng, requests, behaviour.error_rate or 0.0)
         for status, count in ((500.0, errors), (200.0, requests - errors)):
-            for weight in bundles(count, ROWS_PER_COHORT):
+            for number, weight in enumerate(bundles(count, ROWS_PER_COHORT)):
                 latency = self._latency(behaviour.latency_ms or 400.0)
-                yield self._when(at, seconds), weight, f"pix:{cohort}", (cohort, tag), (latency, status)
+                blobs = (cohort, tag, "roll", *VISITORS[(at + number) % len(VISITORS)])
+                yield self._when(at, seconds), weight, f"pix:{cohort}", blobs, (latency, status)
 
     def _r2(self, at: int, seconds: int) -> None:
         pix, rows = self._box.pix_immo, []

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from notaus.cloudflare.analytics_engine import Row, datetime_literal
+from notaus.cloudflare.analytics_engine import Row, windowed
 from notaus.config.sources import Entry, Sql
 from notaus.core.sample import Readings, Sample
 from notaus.errors import NotausError, ReadFailed
@@ -38,17 +38,11 @@ class SqlReader:
         source = _source(entry)
         said = f"the query of {entry.name}"
         try:
-            rows = await self._context.engine.query(entry.account, statement(source.query, at - entry.window, at))
+            rows = await self._context.engine.query(entry.account, windowed(source.query, at - entry.window, at))
         except NotausError as failure:
             raise ReadFailed(f"{said}: {failure}") from None
         sample = _sample(rows, at, entry.window, source.percent, said)
         return dict.fromkeys(entry.signals, (sample,))
-
-
-def statement(query: str, after: int, until: int) -> str:
-    """The query for the window (after, until]. Only times of our own making are put in."""
-    filled = query.replace("{from}", datetime_literal(after)).replace("{to}", datetime_literal(until))
-    return f"{filled.rstrip().rstrip(';').rstrip()} FORMAT JSON"
 
 
 def _sample(rows: Sequence[Row], at: int, window: int, percent: bool, said: str) -> Sample:

@@ -28,7 +28,8 @@ from notaus.sandbox.workerd import Workerd, WorkerFiles, find
 CONFIG = Path(__file__).parent / "config"
 """Equal to the project's config/, so that the demo works from an installed package."""
 DATABASE = "pix.sqlite"
-POSTGRESQL_HOUR, SQLITE_HOUR = "now() - interval '1 hour'", "datetime('now', '-1 hour')"
+OF_SQLITE = {"now() - interval '1 hour'": "datetime('now', '-1 hour')", "now() - query_start": "query_start"}
+"""PostgreSQL's ways to reckon with times, and SQLite's."""
 ZONE = "3a1f0c5d9b7e4826a0d5c1e2f3b4a596"
 DAY = 86_400.0
 START_SECONDS = 40.0
@@ -199,10 +200,13 @@ def config_in(directory: Path, *services: str) -> Path:
     shutil.copyfile(CONFIG / "notaus.yaml", config / "notaus.yaml")
     for file in (CONFIG / "services").glob("*.yaml"):
         if not services or file.stem in services:
-            text = file.read_text(encoding="utf-8").replace(POSTGRESQL_HOUR, SQLITE_HOUR)
+            text = file.read_text(encoding="utf-8")
+            for postgresql, sqlite in OF_SQLITE.items():
+                text = text.replace(postgresql, sqlite)
             (config / "services" / file.name).write_text(text, encoding="utf-8")
     with contextlib.closing(sqlite3.connect(directory / DATABASE)) as database:
         database.execute("CREATE TABLE upload_intents (id INTEGER PRIMARY KEY, orphaned_at TEXT)")
+        database.execute("CREATE TABLE pg_stat_activity (pid INTEGER, query_start TEXT, state TEXT, query TEXT)")
         database.commit()
     return config
 

@@ -1,0 +1,85 @@
+"""Questions of the user's own, asked once an incident has begun: tables of a database or a dataset, answers of a URL."""
+
+from __future__ import annotations
+
+import asyncio
+import csv
+import io
+import json
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from sqlalchemy.exc import SQLAlchemyError
+
+from notaus.cloudflare.analytics_engine import AnalyticsEngine, windowed
+from notaus.cloudflare.client import Client
+from notaus.cloudflare.edge import Edge
+from notaus.config.sources import Database, Get, Question, Sql
+from notaus.core.effect import Collect
+from notaus.core.service import Service
+from notaus.database import GRACE, Rows, engine_of, reason, rows_of
+from notaus.errors import ReadFailed
+from notaus.threads import Threads
+
+MOST_ROWS = 1000
+"""Kept of a database's table; a dataset's rows are as many as its own LIMIT allows."""
+
+Had = tuple[str, Mapping[str, Any], bool]
+"""A text, the query it answers, and whether that is all of it."""
+
+
+class Questions:
+    """Asks the questions of one account's services."""
+
+    def __init__(self, client: Client, edge: Edge, asked: Mapping[str, Mapping[str, Question]]) -> None:
+        """`asked` has a service's questions by name."""
+        self._engine, self._clock, self._edge, self._asked = AnalyticsEngine(client), client.clock, edge, asked
+        self._threads = Threads()
+
+    def suffix(self, service: str, name: str) -> str:
+        """Of the file that the answer is kept in."""
+        return "json" if isinstance(self._asked.get(service, {}).get(name), Get) else "csv"
+
+    async def ask(self, name: str, service: Service, effect: Collect) -> Had:
+        """Raises NotausError where there is no answer, and where the configuration no longer has the question."""
+        match self._asked.get(service.name, {}).get(name):
+            case Database() as question:
+                return await self._database(question)
+            case Sql(query):
+                until = int(self._clock.now())
+                rows = await self._engine.query(service.account, text := windowed(query, effect.since, until))
+                return _table(rows[0] if rows else (), [tuple(row.values()) for row in rows]), {"sql": text}, True
+            case Get(url, timeout):
+                answer = await self._edge.get(url, within=timeout)
+                return _answer(answer.status, answer.headers, answer.body, answer.seconds), {"get": url}, True
+            case None:
+                raise ReadFailed("the service file no longer asks this")
+
+    async def _database(self, question: Database) -> Had:
+        """Off the loop, and not waited for longer than its time."""
+        engine = engine_of(question.url, question.timeout)
+
+        def work() -> tuple[tuple[str, ...], Rows]:
+            return rows_of(engine, question.query, question.timeout, MOST_ROWS + 1)
+
+        try:
+            async with asyncio.timeout(question.timeout + GRACE):
+                columns, rows = await asyncio.get_running_loop().run_in_executor(self._threads, work)
+        except TimeoutError:
+            raise ReadFailed(f"the database: no answer within {question.timeout:g} s") from None
+        except SQLAlchemyError as error:
+            raise ReadFailed(f"the database: {reason(error, engine.url)}") from None
+        return _table(columns, rows[:MOST_ROWS]), {"query": question.query}, len(rows) <= MOST_ROWS
+
+
+def _table(columns: Iterable[str], rows: Rows) -> str:
+    out = io.StringIO()
+    csv.writer(out).writerows((tuple(columns), *rows))
+    return out.getvalue()
+
+
+def _answer(status: int, headers: Mapping[str, str], body: bytes, seconds: float) -> str:
+    text = body.decode(errors="replace")
+    return json.dumps(
+        {"status": status, "seconds": round(seconds, 3), "headers": dict(headers), "body": text}, indent=1
+    )
