@@ -75,9 +75,9 @@ scenarios: venv  ## the scenario files, as a user runs them
 rules: venv  ## Prometheus' own judgement of the alert rules, where promtool is to be had
 	@dev/promtool-tests
 
-unit: venv  ## every test that the other parts do not run
-	@dev/postgresql >/dev/null || true  # unpacked once, not by two workers
-	$(BIN)/python -m pytest -n 2 --dist loadfile -rsfE --ignore tests/core --ignore tests/scenarios --ignore tests/simulation
+unit: venv  ## every test that the other parts do not run; on four workers, since many wait for processes
+	@dev/postgresql >/dev/null || true  # unpacked once, not by four workers
+	$(BIN)/python -m pytest -n 4 --dist loadfile -rsfE --ignore tests/core --ignore tests/scenarios --ignore tests/simulation
 
 audit: venv  ## known vulnerabilities of what the locks name, as far as they can be looked up
 	@$(BIN)/python dev/audit.py

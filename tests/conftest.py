@@ -25,6 +25,26 @@ structlog.configure(
 )
 
 
+LONG = (
+    "test_replicas.py",
+    "test_replicas_in_a_pull.py",
+    "test_processes.py",
+    "test_exploration.py",
+    "test_demo.py",
+    "test_without_daemon.py",
+    "test_approval.py",
+    "test_drill.py",
+    "test_crash.py",
+)
+"""Files that take a minute or more, most of it waiting for real processes; the longest first."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Those come first: files run side by side, and one that begins last would run alone at the end."""
+    place = {name: n for n, name in enumerate(LONG)}
+    items.sort(key=lambda item: place.get(item.path.name, len(LONG)))
+
+
 @pytest.fixture(autouse=True)
 def _secrets_known_to_one_test_only() -> Iterator[None]:
     """Otherwise a word one test gave as a token, such as `nowhere`, is missing from the messages another test reads."""
