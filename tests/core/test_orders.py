@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import pytest
+
 from notaus.core.deployment import Doubt
 from notaus.core.effect import Deploy, Outcome, WriteKv
 from notaus.core.event import (
@@ -261,6 +263,20 @@ def test_a_hold_lets_the_key_through_unless_it_is_for_all() -> None:
     assert order(held, Release(held.at, "bob")) == (True, "released: notaus acts again on pix")
     assert held.state.request is not None
     assert order(a_situation(), Release(0, "bob")) == (False, "pix is neither on hold, nor overridden, nor stopped")
+
+
+@pytest.mark.parametrize(("everything", "pulls"), [(True, 1), (False, 2)])
+def test_a_hold_stops_the_further_tries_of_a_step_that_did_not_get_through(everything: bool, pulls: int) -> None:
+    """A person says stop, and notaus would go on pulling the lever for as long as the breach stands."""
+    situation = a_situation(levers=None)
+    situation.until(Phase.ACTING, BAD)
+    situation.end_lever(situation.pulled[0], Outcome.FAILED)
+    situation.take(Hold(situation.at, "ann", 600, "migration", all=everything))
+    situation.run(60, BAD)
+    assert len(situation.pulled) == pulls
+    assert bool(situation.heard("dropped: a hold is in force")) is everything
+    situation.run(600, BAD)
+    assert (situation.state.request is not None) is everything
 
 
 def test_at_the_end_of_a_hold_nothing_is_asked_that_is_no_safer() -> None:

@@ -23,6 +23,7 @@ from notaus.core.evidence import Evidence
 from notaus.core.hold import Truth, answer_at
 from notaus.core.incident import Cause, Phase, Step
 from notaus.core.ladder import KvLever, WorkflowLever
+from notaus.core.limits import held
 from notaus.core.page import Status
 from notaus.core.paging import (
     by_hand,
@@ -342,13 +343,15 @@ def _not_done(turn: Turn, result: LeverResult) -> None:
 
 
 def retry(turn: Turn) -> None:
-    """At a tick: try a step again that did not get through, or drop it once its condition has cleared."""
+    """At a tick: try a step again that did not get through, or drop it: its condition has cleared, or a person holds it."""
     incident = turn.incident
     step = incident.step if incident is not None and incident.phase in (Phase.ACTING, Phase.RAMPING) else None
     if step is None or step.retry_at is None or turn.now < step.retry_at:
         return
     if turn.observing:
         _drop(turn, step, "the service only observes now")
+    elif step.by is None and held(turn, step.rung):
+        _drop(turn, step, "a hold is in force; if the breach still stands at its end, approval is asked for")
     elif step.by is None and not still_wanted(turn, step):
         _drop(turn, step, "the condition has cleared before it got through")
     else:

@@ -109,6 +109,13 @@ def _on_kv(turn: Turn, rule: Rule, run: Run | None) -> Ruling:
     return Ruling(Permit.ACT)
 
 
+def held(turn: Turn, rung: str) -> bool:
+    """Whether a hold forbids the step to `rung`: one of every step does; any other lets values of the key through."""
+    lock, ladder = turn.state.lock, turn.service.ladder
+    key = isinstance(ladder.lever, KvLever) and ladder.rung(rung).lever is None
+    return lock is not None and (lock.all or not key)
+
+
 def _held_back(turn: Turn) -> Ruling:
     lock = turn.state.lock
     assert lock is not None
