@@ -7,6 +7,7 @@ import csv
 import hashlib
 import json
 import sqlite3
+import tarfile
 from collections.abc import Callable
 from contextlib import closing
 from fractions import Fraction
@@ -20,7 +21,7 @@ from notaus.backtest.virtual_time import run
 from notaus.clock import SystemClock
 from notaus.cloudflare.client import Client
 from notaus.cloudflare.edge import Edge
-from notaus.config.sources import Database, Get, Question, Sql
+from notaus.config.sources import Database, Get, Objects, Question, Sql, WriteTest
 from notaus.core.effect import Collect, Kept
 from notaus.core.sample import Sample
 from notaus.core.service import Exhibit, Service
@@ -272,3 +273,54 @@ def test_of_a_long_table_the_first_rows_are_kept_and_said_to_be(
     complete = {entry["file"]: entry["complete"] for entry in on_stage(play, tmp_path / "kept")}
     assert len(rows_in(tmp_path / "kept/incident-1/1-four.csv")) == 4
     assert (complete["1-four.csv"], complete["1-three.csv"]) == (False, True)
+
+
+def test_the_newest_objects_of_a_bucket_are_kept_as_they_are(tmp_path: Path) -> None:
+    """Logpush's bucket has the logs of the failure, and its lifecycle deletes them."""
+
+    async def play(scene: Scene) -> Kept:
+        for number in range(1005):  # more than a page; the newest stands on the first
+            key = f"b2a/{number:04}.gz"
+            scene.box.bindings.store("logs-canary", key, b"\x1f\x8b" + key.encode(), START - abs(number - 7))
+        scene.box.bindings.store("logs-canary", "other/9.gz", b"x", START)
+        scene.asked_for(logs=Objects("logs-canary", "b2a/", 3))
+        return await scene.collect()
+
+    kept = on_stage(play, tmp_path)
+    assert kept.problems == ()
+    with tarfile.open(tmp_path / "incident-1/1-logs.tar") as tar:
+        assert sorted(tar.getnames()) == ["b2a/0006.gz", "b2a/0007.gz", "b2a/0008.gz"]
+        first = tar.extractfile("b2a/0007.gz")
+        assert first is not None
+        assert first.read() == b"\x1f\x8bb2a/0007.gz"
+
+
+def test_a_test_write_leaves_nothing_behind(tmp_path: Path) -> None:
+    """The runbook's own test leaves health-check.txt in the bucket of the users' pictures."""
+
+    async def play(scene: Scene) -> tuple[Kept, list[str], int]:
+        scene.asked_for(upload=WriteTest("piximmo-media"))
+        kept = await scene.collect()
+        methods = [r.method for r in scene.box.journal.requests if "health-check" in r.path]
+        return kept, methods, len(scene.box.bindings.objects)
+
+    kept, methods, left = on_stage(play, tmp_path)
+    assert kept.problems == ()
+    assert (methods, left) == (["PUT", "DELETE"] * 2, 0)
+    assert set(json.loads((tmp_path / "incident-1/1-upload.json").read_text())["seconds"]) == {"put", "delete"}
+
+
+@pytest.mark.parametrize(
+    ("fault", "said"), [(500, "R2: PUT piximmo-media/health-check.txt: 500"), ("reset", "no answer")]
+)
+def test_a_bucket_that_takes_no_write_is_told_on_the_page(fault: int | str, said: str, tmp_path: Path) -> None:
+    """People would take the bucket for healthy."""
+
+    async def play(scene: Scene) -> Kept:
+        scene.asked_for(upload=WriteTest("piximmo-media"))
+        scene.box.faults.add("r2", [fault], 600)
+        return await scene.collect()
+
+    kept = on_stage(play, tmp_path)
+    assert len(kept.problems) == 2
+    assert said in kept.problems[0]

@@ -44,6 +44,9 @@ def needs(service: Service, entries: Iterable[Entry], questions: Mapping[str, Qu
     logs += ["evidence: telemetry"] if Exhibit.TELEMETRY in service.evidence else []
     if logs:
         yield Need("Workers Observability Write", ", ".join(logs), lambda c: tokens.probe_telemetry(c, account))
+    for kind, group in ((kinds.Objects, "Workers R2 Storage Read"), (kinds.WriteTest, "Workers R2 Storage Write")):
+        if asked := [f"evidence: {name}" for name, question in questions.items() if isinstance(question, kind)]:
+            yield Need(group, ", ".join(asked))
     if isinstance(lever, KvLever):
         namespace, key = lever.namespace, lever.key
         look = "the steering key"

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from functools import lru_cache
+from hashlib import sha256
 from typing import Any, TypeVar
 from urllib.parse import quote
 
@@ -114,6 +115,11 @@ class Client:
         self._on_request, self._before_write = on_request, before_write
         self._seconds = {False: call_seconds, True: lever_seconds}
         self._body_bytes = body_bytes
+
+    @property
+    def token_hash(self) -> str:
+        """SHA-256 of the token: with its id, the keys of R2's S3 API. As secret as the token."""
+        return sha256(self._token.get_secret_value().encode()).hexdigest()
 
     def __repr__(self) -> str:
         return f"Client({self.api_url!r}, account={self.account!r})"

@@ -63,6 +63,12 @@ class Edge:
             return answer, "Sec-WebSocket-Accept is wrong: something other than a WebSocket server answered"
         return answer, None
 
+    async def send(
+        self, method: str, target: httpx.URL, headers: Mapping[str, str], body: bytes, *, within: float, most: int
+    ) -> EdgeAnswer:
+        """A request that was made ready elsewhere, to just this URL; at `most` so many bytes. Raises Silent."""
+        return await self._ask(str(target.copy_with(query=None)), target, headers, within, method, body, most)
+
     def _resolved(self, url: str) -> httpx.URL:
         parsed = httpx.URL(url)
         base = self.origins.get(parsed.netloc.decode()) or self.origins.get(parsed.host)
@@ -73,18 +79,31 @@ class Edge:
         plain = {"wss": "https", "ws": "http"}.get(parsed.scheme)
         return parsed.copy_with(scheme=plain) if plain else parsed
 
-    async def _ask(self, url: str, target: httpx.URL, headers: Mapping[str, str], within: float) -> EdgeAnswer:
+    async def _ask(
+        self,
+        url: str,
+        target: httpx.URL,
+        headers: Mapping[str, str],
+        within: float,
+        method: str = "GET",
+        content: bytes = b"",
+        most: int = BODY_BYTES,
+    ) -> EdgeAnswer:
         loop = asyncio.get_running_loop()
         started = loop.time()
         try:
             async with (
                 asyncio.timeout(within),
                 self.http.stream(
-                    "GET", target, headers={"Accept-Encoding": bodies.ACCEPTED, **headers}, timeout=within
+                    method,
+                    target,
+                    headers={"Accept-Encoding": bodies.ACCEPTED, **headers},
+                    content=content or None,
+                    timeout=within,
                 ) as response,
             ):
                 # An accepted handshake has no body: the stream behind it would never end.
-                body = b"" if response.status_code == 101 else (await bodies.read(response, BODY_BYTES))[:BODY_BYTES]
+                body = b"" if response.status_code == 101 else (await bodies.read(response, most))[:most]
                 return EdgeAnswer(response.status_code, response.headers, body, (loop.time() - started) * self.speed)
         except (TimeoutError, httpx.TimeoutException):
             raise Silent(f"no answer from {url} within {within:g} s") from None

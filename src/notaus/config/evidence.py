@@ -43,4 +43,18 @@ def _get(values: Values) -> Question:
     return sources.Get(values.get(key.ASK_GET) or "", values.of(key.TIMEOUT))
 
 
-_QUESTIONS: Mapping[str, Callable[[Values], Question]] = {"database": _database, "sql": _sql, "get": _get}
+def _objects(values: Values) -> Question:
+    return sources.Objects(values.get(key.ASK_OBJECTS) or "", values.get(key.PREFIX) or "", values.of(key.NEWEST))
+
+
+def _test_write(values: Values) -> Question:
+    return sources.WriteTest(values.get(key.ASK_WRITE) or "", values.of(key.WRITTEN_KEY))
+
+
+_QUESTIONS: Mapping[str, Callable[[Values], Question]] = {
+    "database": _database,
+    "sql": _sql,
+    "get": _get,
+    "objects": _objects,
+    "test_write": _test_write,
+}

@@ -507,7 +507,23 @@ ASK_SQL = Key(
     required=True,
 )
 ASK_GET = Key("get", HTTP_URL, "The URL to get; status, headers and body are kept.", required=True)
+ASK_OBJECTS = Key("objects", k.Text("a bucket"), "The R2 bucket.", required=True)
+PREFIX = Key("prefix", k.Text("the beginning of keys"), "How the keys begin.", default_words="any key")
+NEWEST = Key("newest", k.Integer(1, 1000), "How many of the objects, by the time they were written.", "10")
+ASK_WRITE = Key("test_write", k.Text("a bucket"), "The R2 bucket.", required=True)
+WRITTEN_KEY = Key("key", k.Text("a key"), "The object that is put and deleted again.", "health-check.txt")
 QUESTIONS: dict[str, Keys] = {
+    "objects": Keys(
+        "evidence (objects)",
+        (EVIDENCE_NAME, ASK_OBJECTS, PREFIX, NEWEST),
+        "The newest objects of an R2 bucket, such as Logpush's logs, in one tar file of 8 MiB at most. Asked over the S3 "
+        "API with the keys of `cloudflare: {token: …}`, which needs Workers R2 Storage Read.",
+    ),
+    "test_write": Keys(
+        "evidence (test_write)",
+        (EVIDENCE_NAME, ASK_WRITE, WRITTEN_KEY),
+        "Puts an object into an R2 bucket and deletes it again; the token needs Workers R2 Storage Write.",
+    ),
     "database": Keys(
         "evidence (database)",
         (EVIDENCE_NAME, ASK_DATABASE, ASK_TABLE, TIMEOUT),

@@ -136,7 +136,24 @@ class Get:
     """Seconds."""
 
 
-Question = Database | Sql | Get
+@dataclass(frozen=True, slots=True)
+class Objects:
+    """The newest objects of an R2 bucket, by their keys' beginning."""
+
+    bucket: str
+    prefix: str = ""
+    newest: int = 10
+
+
+@dataclass(frozen=True, slots=True)
+class WriteTest:
+    """Whether an R2 bucket takes a write: an object put and deleted again."""
+
+    bucket: str
+    key: str = "health-check.txt"
+
+
+Question = Database | Sql | Get | Objects | WriteTest
 """What is asked once an incident has begun, and kept; a table, where it is SQL."""
 
 

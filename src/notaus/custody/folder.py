@@ -13,6 +13,7 @@ from typing import Any
 from notaus.log import scrub
 
 MANIFEST = "manifest.json"
+Content = str | bytes
 MOST_BYTES = 32 * 1024 * 1024
 """Kept of one incident, all files together."""
 
@@ -58,9 +59,9 @@ class Folder:
     def bytes(self) -> int:
         return sum(exhibit.bytes for exhibit in self.exhibits.values())
 
-    def keep(self, file: str, text: str, source: str, query: Mapping[str, Any], at: int, *, complete: bool) -> None:
-        """Keep `text` without our secrets; what is more than there is room for is cut and said to be."""
-        data = scrub(text).encode()
+    def keep(self, file: str, text: Content, source: str, query: Mapping[str, Any], at: int, *, complete: bool) -> None:
+        """Keep `text` without our secrets, or bytes as they are; what is more than there is room for is cut and said to be."""
+        data = text if isinstance(text, bytes) else scrub(text).encode()
         room = max(0, MOST_BYTES - self.bytes)
         cut = None if len(data) <= room else f"cut at {room} bytes"
         data = data[:room]

@@ -14,7 +14,8 @@ from sqlalchemy.exc import SQLAlchemyError
 from notaus.cloudflare.analytics_engine import AnalyticsEngine, windowed
 from notaus.cloudflare.client import Client
 from notaus.cloudflare.edge import Edge
-from notaus.config.sources import Database, Get, Question, Sql
+from notaus.cloudflare.r2 import R2
+from notaus.config.sources import Database, Get, Objects, Question, Sql, WriteTest
 from notaus.core.effect import Collect
 from notaus.core.service import Service
 from notaus.database import GRACE, Rows, engine_of, reason, rows_of
@@ -24,8 +25,11 @@ from notaus.threads import Threads
 MOST_ROWS = 1000
 """Kept of a database's table; a dataset's rows are as many as its own LIMIT allows."""
 
-Had = tuple[str, Mapping[str, Any], bool]
-"""A text, the query it answers, and whether that is all of it."""
+SUFFIXES: Mapping[type, str] = {Get: "json", WriteTest: "json", Objects: "tar"}
+"""A table otherwise."""
+
+Had = tuple[str | bytes, Mapping[str, Any], bool]
+"""A text, or bytes as they came; the query it answers, and whether that is all of it."""
 
 
 class Questions:
@@ -34,11 +38,11 @@ class Questions:
     def __init__(self, client: Client, edge: Edge, asked: Mapping[str, Mapping[str, Question]]) -> None:
         """`asked` has a service's questions by name."""
         self._engine, self._clock, self._edge, self._asked = AnalyticsEngine(client), client.clock, edge, asked
-        self._threads = Threads()
+        self._threads, self._r2 = Threads(), R2(client, edge)
 
     def suffix(self, service: str, name: str) -> str:
         """Of the file that the answer is kept in."""
-        return "json" if isinstance(self._asked.get(service, {}).get(name), Get) else "csv"
+        return SUFFIXES.get(type(self._asked.get(service, {}).get(name)), "csv")
 
     async def ask(self, name: str, service: Service, effect: Collect) -> Had:
         """Raises NotausError where there is no answer, and where the configuration no longer has the question."""
@@ -52,6 +56,12 @@ class Questions:
             case Get(url, timeout):
                 answer = await self._edge.get(url, within=timeout)
                 return _answer(answer.status, answer.headers, answer.body, answer.seconds), {"get": url}, True
+            case Objects(bucket, prefix, newest):
+                tar, complete = await self._r2.newest(service.account, bucket, prefix, newest)
+                return tar, {"objects": bucket, "prefix": prefix, "newest": newest}, complete
+            case WriteTest(bucket, key):
+                seconds = await self._r2.try_write(service.account, bucket, key)
+                return json.dumps({"seconds": seconds}, indent=1), {"test_write": bucket, "key": key}, True
             case None:
                 raise ReadFailed("the service file no longer asks this")
 

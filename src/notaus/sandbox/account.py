@@ -17,6 +17,8 @@ GROUPS: Final = {
     "scripts.write": ("Workers Scripts Write",),
     "kv.read": ("Workers KV Storage Read",),
     "kv.write": ("Workers KV Storage Write",),
+    "r2.read": ("Workers R2 Storage Read",),
+    "r2.write": ("Workers R2 Storage Write",),
     "tail.read": ("Workers Tail Read",),
     "telemetry.write": ("Workers Observability Write",),
     "account.read": ("Account Settings Read",),

@@ -13,6 +13,7 @@ from .bindings import Bindings
 from .faults import HANG_SECONDS, Kind, faulty_answer
 from .graphql import budget_depleted
 from .router import Route, Router
+from .s3 import HOST as R2_HOST
 from .tails import PROTOCOL, Tail
 from .wire import Answer, Call, Dropped, Headers, Refused, failure, http_date, segments_of, text_answer
 
@@ -97,7 +98,7 @@ class App:
         host = headers.get("host", "").rpartition("@")[2].split(":")[0]
         raw_path = scope.get("raw_path") or scope["path"].encode()
         segments = segments_of(raw_path.decode("latin-1"))
-        prefix = PREFIX_OF_HOST.get(host, ())
+        prefix = ("r2",) if host.endswith(R2_HOST) else PREFIX_OF_HOST.get(host, ())
         return Call(
             at=self.box.now(),
             method=scope.get("method", "GET"),

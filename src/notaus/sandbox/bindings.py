@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -102,7 +103,7 @@ class Bindings:
         bucket = call.headers.get(BUCKET_HEADER, "")
         match method:
             case "put":
-                return self._put(bucket, key, call, request, call.body[size:])
+                return _described(self.store(bucket, key, call.body[size:], call.at, request))
             case "get" | "head":
                 return self._get(bucket, key, whole=method == "get")
             case "delete":
@@ -110,18 +111,20 @@ class Bindings:
                 return Answer(200)
         return _r2_failure(501, 10050, f"the sandbox's buckets do not know {method}")
 
-    def _put(self, bucket: str, key: str, call: Call, request: dict[str, Any], content: bytes) -> Answer:
+    def store(
+        self, bucket: str, key: str, content: bytes, at: float, request: Mapping[str, Any] | None = None
+    ) -> dict[str, Any]:
+        """Keep an object, as an operation of its bucket; its description."""
+        request = request or {}
         etag = hashlib.md5(content, usedforsecurity=False).hexdigest()
         described = {
-            "name": key, "version": hashlib.sha256(f"{key} {call.at}".encode()).hexdigest()[:32], "size": len(content),
-            "etag": etag, "uploaded": int(call.at * 1000), "httpFields": request.get("httpFields") or {},
+            "name": key, "version": hashlib.sha256(f"{key} {at}".encode()).hexdigest()[:32], "size": len(content),
+            "etag": etag, "uploaded": int(at * 1000), "httpFields": request.get("httpFields") or {},
             "customFields": request.get("customFields") or [], "checksums": {"0": etag}, "storageClass": "Standard",
         }  # fmt: skip
         self.objects[bucket, key] = content, described
-        self.rows.write(
-            "r2OperationsAdaptiveGroups", call.at, bucketName=bucket, actionType="PutObject", objectName=key
-        )
-        return _described(described)
+        self.rows.write("r2OperationsAdaptiveGroups", at, bucketName=bucket, actionType="PutObject", objectName=key)
+        return described
 
     def _get(self, bucket: str, key: str, *, whole: bool) -> Answer:
         found = self.objects.get((bucket, key))

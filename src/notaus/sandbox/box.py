@@ -25,6 +25,7 @@ from .kv import Kv, KvRoutes
 from .router import Router
 from .routes import every_route
 from .rows import Rows
+from .s3 import S3
 from .scripts import ScriptRoutes
 from .services import CANARY_KEY, BooksTrack, CloudflareStatus, PixImmo
 from .sinks import Page, Sinks
@@ -97,7 +98,8 @@ class Sandbox:
         self.bookstrack = BooksTrack(books, random.Random(f"readers {seed}"))
         self._founding()
         self.traffic = Traffic(self, seed, history_seconds) if traffic else None
-        self.app = App(self, self._router(), Bindings(self.kv, self.rows, KV_NAMESPACE), random.Random(f"rays {seed}"))
+        self.bindings = Bindings(self.kv, self.rows, KV_NAMESPACE)
+        self.app = App(self, self._router(), self.bindings, random.Random(f"rays {seed}"))
 
     def _founding(self) -> None:
         """What was there before: a canary at 10 %, and three versions of bookstrack, the last of them live."""
@@ -121,6 +123,7 @@ class Sandbox:
             every_route(
                 account=AccountRoutes(self.account),
                 kv=KvRoutes(self.kv),
+                s3=S3(self.account, self.bindings),
                 scripts=ScriptRoutes(self.workers, self.tails),
                 sql=AnalyticsEngine(self.rows),
                 graphql=GraphQL(self.rows, self.account, self.zone),

@@ -10,7 +10,7 @@ from .wire import JSON_TYPE, Answer, Refused, failure, json_answer
 
 TARGETS: Final = (
     "kv.put", "kv.get", "deployments.post", "deployments.get", "versions.get", "analytics", "graphql", "sql",
-    "telemetry", "verify", "page", "pagerduty", "slack", "statuspage", "github", "workflow", "workflow.get",
+    "telemetry", "r2", "verify", "page", "pagerduty", "slack", "statuspage", "github", "workflow", "workflow.get",
     "status", "api", "all",
 )  # fmt: skip
 TIMED: Final = ("slow", "late_reply")

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from .graphql import GraphQL
     from .issues import Issues
     from .kv import KvRoutes
+    from .s3 import S3
     from .scripts import ScriptRoutes
     from .services import CloudflareStatus
     from .sinks import Sinks
@@ -33,6 +34,7 @@ def every_route(
     account: AccountRoutes,
     kv: KvRoutes,
     scripts: ScriptRoutes,
+    s3: S3,
     sql: AnalyticsEngine,
     graphql: GraphQL,
     telemetry: Telemetry,
@@ -56,6 +58,7 @@ def every_route(
         yield from _kv_routes(kv, prefix)
     yield from _script_routes(scripts)
     yield from _account_routes(account)
+    yield Route("GET|PUT|DELETE", "r2/{bucket}/{rest*}", s3.answer, "r2")
     methods = "GET|POST|PUT|PATCH|DELETE|HEAD|OPTIONS"
     for name in served:
         yield Route(methods, f"workers/{name}/{{rest*}}", services[name], "service")
