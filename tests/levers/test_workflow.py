@@ -159,6 +159,14 @@ async def test_somebody_elses_run_is_not_taken_for_ours(account: Account, http: 
     assert "runs/9000001" in result.detail
 
 
+async def test_a_service_whose_name_ends_alike_is_not_taken_for_ours(account: Account, http: httpx.AsyncClient) -> None:
+    """Two services with one workflow, hit at the same tick: the one's page would count as the other's."""
+    await pull(account, http, key=f"staging-{KEY}")
+    await pull(account, http, key=f"{KEY}-1")
+    result = await pull(account, http)
+    assert (result.outcome, len(started(account))) == (Outcome.DONE, 3)
+
+
 async def test_after_a_crash_nothing_is_started(account: Account, http: httpx.AsyncClient) -> None:
     """A restart would start what nobody may want any more, or a second run."""
     result = await pull(account, http, look_only=True)

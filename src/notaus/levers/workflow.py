@@ -89,7 +89,7 @@ class _Pull:
     def _ours(self, runs: Iterable[WorkflowRun]) -> WorkflowRun | None:
         """The newest run whose title has our key; or, where titles say nothing of the inputs and one of ours may be
         under way, the first since."""
-        found, mark = list(runs), re.compile(rf"{re.escape(self.action.key)}(?!\d)")
+        found, mark = list(runs), re.compile(rf"(?<![\w-]){re.escape(self.action.key)}(?!-?\d)")
         marked = next((run for run in found if mark.search(run.title)), None)
         silent = [run for run in found if run.title in ("", run.workflow) and run.created >= self.action.since]
         return marked or (silent[-1] if silent and self.unanswered else None)
