@@ -635,3 +635,42 @@ def test_a_persons_command_that_was_lost_is_told_to_that_person() -> None:
     situation.take(SetRung(situation.at, "anna", "shut"))
     assert (situation.rungs, situation.state.request) == (["shut"], None)
     assert situation.told("may have been done").facts["by hand"] == "/etc/notaus/page 'on now'"
+
+
+def test_another_rule_does_not_run_a_lost_command_again() -> None:
+    """What may have been done would be done twice without anybody's word."""
+    rules = (replace(DOWN_RULE, then="shut"), a_rule("edge.error_rate > 5%", 600, "shut", name="errors"))
+    situation = a_situation(books(SHUT, rules=rules), live="v1", levers=Outcome.LOST)
+    situation.run(900, {**DOWN, **BAD})
+    assert situation.rungs == ["shut"]
+    assert situation.state.request is not None
+    assert situation.state.request.rules == ("down", "errors")
+
+
+def test_a_hold_refuses_an_approval_of_it() -> None:
+    """A revert would be pushed in the middle of a migration."""
+    situation = a_situation(books(REVERTED, rules=(replace(DOWN_RULE, then="reverted"),)), live="v1")
+    situation.run(600, DOWN)
+    situation.take(Hold(situation.at, "ben", 1200, "migration 42"))
+    reply = situation.take(Answer(situation.at, "anna", True)).reply
+    assert reply is not None
+    assert (reply.accepted, situation.rungs) == (False, [])
+    assert "migration 42" in reply.text
+
+
+CANARY_RULE = a_rule("native.error_rate > 3%", 180, "emergency", name="errors")
+
+
+@pytest.mark.parametrize("outcome", [Outcome.REFUSED, Outcome.LOST])
+@pytest.mark.parametrize("later", [0, 60])
+def test_where_it_is_refused_what_calls_for_less_acts_for_itself(outcome: Outcome, later: int) -> None:
+    """The emergency stop would stay untouched, because a workflow that then failed had been on its way."""
+    rules = (a_rule("r2.failures > 5", 180, "maintenance", name="lost"), CANARY_RULE)
+    situation = a_situation(kiosk(rules=rules), levers=None)
+    situation.run(later, {"r2.failures": 50})
+    situation.run(240, {"r2.failures": 50, "native.error_rate": 0.2})
+    assert situation.rungs == ["maintenance"]
+    situation.levers = Outcome.DONE
+    situation.end_lever(situation.pulled[0], outcome)
+    situation.run(60, {"r2.failures": 50, "native.error_rate": 0.2})
+    assert situation.rungs == ["maintenance", "emergency"]

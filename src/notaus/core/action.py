@@ -67,6 +67,8 @@ class Move:
     accept_changed_secrets: bool = False
     undoes: str | None = None
     """The rung with a lever of its own that is taken back."""
+    lesser: tuple[str, ...] = ()
+    """Rules that it carries though they call for less."""
 
     @property
     def severity(self) -> Severity:
@@ -96,6 +98,7 @@ def take(turn: Turn, move: Move, *, quiet: bool = False) -> None:
         away_from=move.away_from,
         accept_changed_secrets=move.accept_changed_secrets,
         undoes=move.undoes,
+        lesser=move.lesser,
     )
     went = turn.open_incident.went_safest or move.rung == turn.service.ladder.safest.name
     turn.update(went_safest=went)
@@ -328,6 +331,8 @@ def _not_done(turn: Turn, result: LeverResult) -> None:
     overtaken = result.outcome is Outcome.FOREIGN
     if not overtaken:
         call_for_help(turn)
+        for name in step.lesser:  # one that calls for less, and still stands, acts for itself
+            turn.mark(name, handled=None)
     said = {Outcome.FOREIGN: "was overtaken by somebody else's change", Outcome.LOST: "may have been done, or not"}
     changed = "Nothing was changed. " if not _others(turn, step) else ""
     tell(

@@ -194,7 +194,7 @@ def _objection(turn: Turn, request: Request) -> tuple[str | None, Ruling]:
         return "another deployment is live by now", nothing
     hold = (turn.holds or {}).get(standing[0].name)
     ruling = rule_on(turn, standing[0], hold.breach if hold is not None else None, request.rung)
-    if ruling.permit in (Permit.TELL, Permit.WAIT):
+    if ruling.permit in (Permit.TELL, Permit.WAIT, Permit.HOLD_BACK):
         return ruling.reason, ruling
     if ruling.version != request.version:
         return "the target is another one by now", ruling

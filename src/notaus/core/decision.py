@@ -140,6 +140,7 @@ def _act(turn: Turn, acting: list[Proposal], all_: list[Proposal]) -> None:
         version=best.ruling.version,
         away_from=best.ruling.away_from,
         evidence={p.breach.rule.name: p.breach.evidence for p in carried},
+        lesser=tuple(p.breach.rule.name for p in carried if _rank(turn, p.rung) < _rank(turn, best.rung)),
     )
     take(turn, move)
     if best.blocked:
@@ -386,7 +387,9 @@ def _join(turn: Turn, breach: Breach) -> None:
     handle(turn, breach.rule)
     turn.join((breach.rule.name,))
     joined = tuple(dict.fromkeys((*step.rules, breach.rule.name)))
-    turn.update(step=replace(step, rules=joined))
+    less = _rank(turn, breach.rule.then) < _rank(turn, step.rung)
+    lesser = (*step.lesser, breach.rule.name) if less else step.lesser
+    turn.update(step=replace(step, rules=joined, lesser=tuple(dict.fromkeys(lesser))))
     describe(turn, [turn.service.rule(n) for n in joined], {breach.rule.name: breach.evidence})
     tell(turn, f"{breach.rule.name} has joined", breach.rule.condition, severity=breach.rule.severity)
 

@@ -170,6 +170,8 @@ class Step:
     """The deployment it made."""
     undoes: str | None = None
     """The rung that it takes back."""
+    lesser: tuple[str, ...] = ()
+    """Those of its rules that call for a less safe rung, and act for themselves should it be refused."""
     in_force: int | None = None
     """When it took effect, of a lever that takes minutes or got through only after its verdict was due; None: at once."""
 

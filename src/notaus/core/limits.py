@@ -8,6 +8,7 @@ from enum import StrEnum
 from notaus.core import deployment
 from notaus.core.baseline import wilson
 from notaus.core.deployment import Origin
+from notaus.core.effect import Outcome
 from notaus.core.evidence import percent, pooled
 from notaus.core.hold import Run
 from notaus.core.ladder import KvLever
@@ -60,6 +61,8 @@ def rule_on(turn: Turn, rule: Rule, run: Run | None, rung: str) -> Ruling:
         return ruling
     if ladder.rung(rung).approval:
         return Ruling(Permit.ASK, f"the rung {rung} needs approval")
+    if _lost(turn, rung):
+        return Ruling(Permit.ASK, f"whether {rung} is in force already cannot be found out", Severity.CRITICAL)
     if rule.approval:
         return Ruling(Permit.ASK, "this rule needs approval", None, ruling.version, ruling.away_from)
     if not rule.trigger and _budget_spent(turn, rung):
@@ -82,6 +85,12 @@ def rule_instead(turn: Turn, rule: Rule, run: Run | None, rung: str, because: st
         return Ruling(Permit.ACT, because)
     why = [because, doubt.reason if doubt is not None else "", "" if ruling.permit is Permit.ACT else ruling.reason]
     return Ruling(Permit.ASK, "; ".join(filter(None, why)), Severity.CRITICAL)
+
+
+def _lost(turn: Turn, rung: str) -> bool:
+    """Whether a step to `rung` was begun, and nobody knows how it ended."""
+    step = turn.incident.step if turn.incident is not None else None
+    return step is not None and step.rung == rung and step.outcome is Outcome.LOST
 
 
 def _budget_spent(turn: Turn, rung: str) -> bool:
