@@ -269,6 +269,21 @@ async def test_a_real_breach_is_no_business_of_a_drill(house: House) -> None:
     assert state(app, KV)["incident"] is not None
 
 
+@in_a_house(KV)
+async def test_a_person_who_steps_in_is_not_fought(house: House) -> None:
+    """Somebody pulls the emergency stop in the middle of a drill, and the drill takes it back."""
+    app = await ready(house)
+    drilled = an_exercise(app, KV)
+    task = asyncio.create_task(drilled.run())
+    while state(app, KV)["rung"] != "reduced":  # noqa: ASYNC110 (others' events)
+        await asyncio.sleep(1)
+    await app.desk.order(KV, SetRung(app.desk.now(), "ada", "emergency"))
+    held = await task
+    assert held.problems == ["somebody moved it to emergency"]
+    assert held.unrestored == ["everything stands as they left it"]
+    assert state(app, KV)["rung"] == "emergency"
+
+
 @in_a_house(KV, ROLLBACK)
 async def test_where_a_drill_may_not_be_held_it_says_why(house: House) -> None:
     """It would begin in the midst of an incident, or send the users of a production service elsewhere."""

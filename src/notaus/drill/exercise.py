@@ -167,6 +167,10 @@ def _place(service: Service, state: Status) -> list[str]:
     return []
 
 
+class Overruled(NotausError):
+    """A person moved the service meanwhile: everything is left as they have it."""
+
+
 class Exercise:
     """Holds one drill."""
 
@@ -187,6 +191,8 @@ class Exercise:
         self.held = Held(service.name, clock.now(), by)
         self.start = ""
         """The rung, or the label of the version, that it began with."""
+        self.stands: str | None = None
+        """KV: the rung that the drill's newest order led to; None where that is not known."""
         self.ending = False
         """Whether things are being put back: that is measured, and has no target."""
         self.faulty = False
@@ -204,6 +210,9 @@ class Exercise:
         except Breach as breach:
             self.held.problems.append(str(breach))
             self.held.unrestored.append("everything stands as automation left it")
+        except Overruled as overruled:
+            self.held.problems.append(str(overruled))
+            self.held.unrestored.append("everything stands as they left it")
         except NotausError as error:
             self.held.problems.append(str(error))
         except asyncio.CancelledError:
@@ -294,9 +303,12 @@ class Exercise:
         Seconds until all of them did; None where one never did.
         """
         self.hands.say(what)
+        before = await self._undisturbed()
         begun = await self._accepted(what, name, {"by": self.held.by, **body})
+        self.stands = None
         seen = await self._checked(rung, variables or dict(rung.fields), begun)
-        await self._at_rest(what)
+        self._not_overruled(await self._at_rest(what), before, rung.name)
+        self.stands = rung.name
         bound = PROPAGATION if isinstance(self.service.ladder.lever, KvLever) and not self.ending else target
         self.held.lines += [Line(f"{what}: {check}", seconds, bound, detail) for check, seconds, detail in seen]
         if not seen:
@@ -410,6 +422,7 @@ class Exercise:
         state = await self._at_rest("what was begun")
         await self._real_breach(state)
         if self.start and state["rung"] != self.start:
+            await self._undisturbed()
             await self._clear()  # to a less safe rung only while no rule's condition is true
             await self._ordered(
                 f"put back to {self.start}", "set", {"rung": self.start}, self.service.ladder.rung(self.start)
@@ -479,6 +492,18 @@ class Exercise:
         rules = (await self._incident()).get("rules") or ()
         if rules:
             raise Breach(f"a real breach began: {', '.join(rules)}")
+
+    async def _undisturbed(self) -> str | None:
+        """The rung in force. Raises Overruled where it is not the one that the drill went to, and Breach."""
+        state = await self._state()
+        if self.stands is not None:
+            await self._real_breach(state)
+            self._not_overruled(state, self.stands)
+        return state["rung"]  # type: ignore[no-any-return]
+
+    def _not_overruled(self, state: Status, *ours: str | None) -> None:
+        if isinstance(self.service.ladder.lever, KvLever) and state["rung"] not in ours:
+            raise Overruled(f"somebody moved it to {state['rung'] or 'no rung of its ladder'}")
 
     async def _until(self, true: Callable[[Status], bool], seconds: float, what: str, *, ours: bool = True) -> Status:
         """The first state of which `true` holds. Raises Stopped, and Breach where a rule joins while it should not."""
