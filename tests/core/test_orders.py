@@ -23,6 +23,7 @@ from notaus.core.event import (
     Started,
     Trigger,
 )
+from notaus.core.foreign import LISTED
 from notaus.core.incident import Phase
 from notaus.core.page import Message
 from notaus.core.rule import Alert, Severity
@@ -364,6 +365,23 @@ def test_a_safer_value_in_an_incident_is_taken_over() -> None:
     assert situation.heard("somebody else moved the service to a safer state")
 
 
+def test_a_safer_value_during_an_override_leaves_it_standing() -> None:
+    """A person who goes on working would have notaus step in between, on what was so before."""
+    situation = a_situation()
+    situation.until(Phase.VALIDATING, MILD)
+    situation.run(75)
+    situation.key = {"canary_percent": 10, "emergency_proxy": False}
+    situation.tick(MILD)
+    assert situation.phase is Phase.HELD
+    situation.run(600, MILD)
+    situation.key = {"canary_percent": 0, "emergency_proxy": False}
+    situation.tick(MILD)
+    assert (situation.phase, situation.rung) == (Phase.HELD, "disabled")
+    assert situation.heard("somebody else moved the service to a safer state")
+    situation.run(900, BAD)
+    assert situation.rungs == ["reduced"]
+
+
 def test_enforce_writes_our_rung_again_and_never_a_less_safe_one() -> None:
     """`override: enforce` is the alternative to waiting."""
     situation = a_situation(a_service(override=OverridePolicy.ENFORCE))
@@ -378,6 +396,24 @@ def test_enforce_writes_our_rung_again_and_never_a_less_safe_one() -> None:
     situation.tick()
     assert situation.rungs == ["reduced", "reduced"]
     assert situation.phase is Phase.HELD
+
+
+def test_a_list_from_before_our_deployment_that_arrives_after_it_is_no_override() -> None:
+    """notaus would take its own rollback for somebody else's, and stop guarding for half an hour."""
+    situation = a_situation(live="v2")
+    situation.until(Phase.VALIDATING, SPIKE)
+    ours = situation.view
+    assert ours is not None
+    situation.view = replace(ours, deployments=ours.deployments[1:])
+    situation.tick()
+    assert situation.phase is Phase.VALIDATING
+    assert not situation.heard("which had served before")
+    situation.view = ours
+    situation.run(30)
+    assert situation.phase is Phase.VALIDATING
+    situation.view = replace(ours, deployments=ours.deployments[1:])
+    situation.run(LISTED)  # it stays away: then it is gone
+    assert situation.heard("which had served before")
 
 
 def test_a_version_that_served_before_is_an_override_and_a_new_one_a_fix_forward() -> None:

@@ -19,6 +19,9 @@ from notaus.core.world import Deployment, DeploymentsView, KvView, World
 STALE = 60
 """Seconds after a write for which the value it replaced is merely stale."""
 
+LISTED = 300
+"""Seconds after a step in which a list of deployments without ours, and without a later one, is merely old."""
+
 
 def look(turn: Turn, world: World) -> None:
     """Take in what the world shows."""
@@ -67,6 +70,10 @@ def _weakened(turn: Turn, fields: Mapping[str, object] | None) -> bool:
 def _foreign_value(turn: Turn, before: Place | None, after: Place | None, fields: Mapping[str, object] | None) -> None:
     seen = ", ".join(f"{name}={value}" for name, value in (fields or {}).items()) or "nothing usable"
     if after is not None and before is not None and after >= before:
+        if turn.overridden:  # whoever decided otherwise is still at work
+            forget(turn, turn.at)
+            tell(turn, f"somebody else moved the service to a safer state: {seen}", "What was held stays so.")
+            return
         turn.move(Cause.MOVED)
         turn.update(settled_at=turn.at)
         tell(turn, f"somebody else moved the service to a safer state: {seen}", "notaus guards on from there.")
@@ -117,6 +124,8 @@ def end_override(turn: Turn, *, released_by: str | None = None) -> None:
 
 def _look_at_deployments(turn: Turn, view: DeploymentsView) -> None:
     state, incident = turn.state, turn.incident
+    if _from_before_ours(turn, view):
+        return
     if incident is not None and incident.phase is Phase.ACTING:
         turn.change(view=view)  # what is new in it must not pass for having served before, once the step is settled
         return
@@ -133,6 +142,15 @@ def _look_at_deployments(turn: Turn, view: DeploymentsView) -> None:
     turn.change(accepted=live.id)
     if accepted is not None and accepted != live.id:
         _foreign_deployment(turn, live, state.registry.of(live.versions[0][0]).served)
+
+
+def _from_before_ours(turn: Turn, view: DeploymentsView) -> bool:
+    """Whether the list was asked for before our own deployment was made, and arrives after it: it lacks ours."""
+    step = turn.incident.step if turn.incident is not None else None
+    if step is None or step.deployment is None or step.deployment != turn.state.accepted or view.live is None:
+        return False
+    lacks = all(each.id != step.deployment for each in view.deployments)
+    return lacks and view.live.created <= step.action and turn.now - step.action < LISTED
 
 
 def _foreign_deployment(turn: Turn, live: Deployment, served_before: bool) -> None:
