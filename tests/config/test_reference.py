@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from notaus.config.daemon_keys import CHANNEL_KINDS
 from notaus.config.keys import CHECKS, LEVERS, SERVICE, SOURCES
 from notaus.config.reference import daemon_tables, reference, service_tables
 from notaus.config.table import Keys
@@ -30,6 +31,12 @@ def test_every_key_of_every_level_is_in_the_page() -> None:
         for key in table.keys:
             assert f"`{key.name}`" in page
             assert key.meaning in page.replace("\\|", "|")
+
+
+def test_every_kind_of_channel_has_its_table() -> None:
+    """A kind that is missing there cannot be set up without reading the code."""
+    levels = {table.level for table in daemon_tables()}
+    assert {f"channels.{kind.name}.NAME" for kind in CHANNEL_KINDS} <= levels
 
 
 def test_every_default_can_be_read_by_its_key() -> None:
