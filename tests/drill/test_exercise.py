@@ -284,6 +284,23 @@ async def test_a_person_who_steps_in_is_not_fought(house: House) -> None:
     assert state(app, KV)["rung"] == "emergency"
 
 
+@in_a_house(ROLLBACK)
+async def test_a_fix_forward_in_the_middle_is_not_rolled_back(house: House) -> None:
+    """Somebody deploys in earnest while the drill goes on, and it would take that for its own test change."""
+    app = await ready(house)
+    worker = house.box.workers["api-worker"]
+    drilled = an_exercise(app, ROLLBACK, bad="v2.0.0")
+    task = asyncio.create_task(drilled.run())
+    while state(app, ROLLBACK)["rung"] != "rolled_back":  # noqa: ASYNC110 (others' events)
+        await asyncio.sleep(1)
+    fixed = worker.upload("v2.0.1")
+    worker.deploy(fixed.id)
+    held = await task
+    assert "somebody deployed v2.0.1" in " ".join((*held.problems, *held.unrestored))
+    assert worker.active is not None
+    assert worker.active.versions[0][0] == fixed.id
+
+
 @in_a_house(KV, ROLLBACK)
 async def test_where_a_drill_may_not_be_held_it_says_why(house: House) -> None:
     """It would begin in the midst of an incident, or send the users of a production service elsewhere."""

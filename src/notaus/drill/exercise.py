@@ -7,7 +7,7 @@ where a real breach began meanwhile is everything left as it stands, for that is
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -193,6 +193,8 @@ class Exercise:
         """The rung, or the label of the version, that it began with."""
         self.stands: str | None = None
         """KV: the rung that the drill's newest order led to; None where that is not known."""
+        self.live: set[str] = set()
+        """Deployments: the labels of the versions that the drill itself may have made live."""
         self.ending = False
         """Whether things are being put back: that is measured, and has no target."""
         self.faulty = False
@@ -257,8 +259,10 @@ class Exercise:
 
     async def _roll_back(self) -> None:
         versions = await self.hands.versions(self.service)
+        await self._note_target()
         if self.bad is not None:
             await self._deploy(versions)
+            await self._note_target()
         stable = next(rung for rung in self.service.ladder.rungs if rung.stable)
         if self.fault:
             await self._found_by_itself()
@@ -270,6 +274,7 @@ class Exercise:
                 self.blamed.append(self.start)
         live = (await self._looked())["rollback"]["live"]
         if live != [self.start]:
+            self._not_deployed_by_others(live)
             self.blamed += live
             body = {"to": self.start}
             await self._ordered(f"back to {self.start}", "rollback", body, stable, _target(versions, self.start))
@@ -281,11 +286,22 @@ class Exercise:
             known = ", ".join(list(versions)[:-9:-1])
             raise Stopped(f"no version {self.bad!r} is uploaded that could be deployed; there are {known}")
         label = next(label for label, each in versions.items() if each == id)
+        self.live.add(label)
         self.hands.say(f"deploying {label} as the test change")
         begun = self.clock.now()
         await self.hands.deploy(self.service, id)
         await self._until(lambda state: state["rollback"]["live"] == [label], DEPLOYED_WITHIN, f"{label} to be live")
         self.held.lines.append(Line(f"test change {label} deployed", self.clock.now() - begun))
+
+    async def _note_target(self) -> None:
+        target = ((await self._state())["rollback"] or {}).get("target")
+        self.live |= {self.start, *([target] if target else [])}
+
+    def _not_deployed_by_others(self, live: Sequence[str]) -> None:
+        """Raises Overruled where a version is live that the drill cannot have deployed: a fix-forward, say."""
+        others = [label for label in live if label not in self.live]
+        if others:
+            raise Overruled(f"somebody deployed {', '.join(others)}")
 
     # Both
 
@@ -434,7 +450,9 @@ class Exercise:
         await self._at_rest("what was begun")
         state = await self._looked()
         await self._real_breach(state)
-        if self.start and (state["rollback"] or {}).get("live") != [self.start]:
+        live = (state["rollback"] or {}).get("live") or []
+        if self.start and live != [self.start]:
+            self._not_deployed_by_others(live)
             versions = await self.hands.versions(self.service)
             stable = next(rung for rung in self.service.ladder.rungs if rung.stable)
             body = {"to": self.start}
