@@ -81,3 +81,18 @@ def test_documents_without_an_end_are_refused(text: str) -> None:
 def test_no_text_makes_the_parser_raise(text: str) -> None:
     """A broken file at a reload must be told, not end the daemon."""
     parse(text, "a.yaml", Report())
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        (">-\n  SELECT 1\n  FROM a\n", "SELECT 1 FROM a"),
+        (">\n  a\n  b\n\n  c\n", "a b\nc\n"),
+        ("|\n  a\n  b\n", "a\nb\n"),
+        ('"a\n  b"\n', "a b"),
+        ('"a\\ab"\n', "a\ab"),
+    ],
+)
+def test_text_over_several_lines_is_what_yaml_makes_of_it(text: str, value: str) -> None:
+    """The parser's marks would stand in a folded query, and no database would understand it."""
+    assert parsed(f"key: {text}") == {"key": value}

@@ -17,7 +17,9 @@ from typing import Any, TypeVar
 import httpx
 import pytest
 
+from notaus import config
 from notaus.backtest.virtual_time import run
+from notaus.cli.demo import stage
 from notaus.clock import SystemClock
 from notaus.cloudflare.client import Client
 from notaus.cloudflare.edge import Edge
@@ -46,7 +48,8 @@ class Scene:
         clock = SystemClock(wall=self.now, monotonic=self.loop.time)
         client = Client(http, API, self.box.account.id, self.box.token, clock)
         self.asked: dict[str, Question] = {}
-        asks = Questions(client, Edge(http), {"bookstrack": self.asked})
+        self.questions: dict[str, dict[str, Question]] = {"bookstrack": self.asked}
+        asks = Questions(client, Edge(http), self.questions)
         self.collector = Collector(client, clock, self.samples, asks, directory)
         self.service = Service(
             name="bookstrack",
@@ -324,3 +327,29 @@ def test_a_bucket_that_takes_no_write_is_told_on_the_page(fault: int | str, said
     kept = on_stage(play, tmp_path)
     assert len(kept.problems) == 2
     assert said in kept.problems[0]
+
+
+@pytest.mark.parametrize("name", ["pix-immo", "bookstrack"])
+def test_everything_that_the_example_services_ask_is_answered(name: str, tmp_path: Path) -> None:
+    """People copy these files; a query that never worked would be found out in an incident."""
+
+    async def play(scene: Scene) -> tuple[Kept, tuple[str, ...]]:
+        box = scene.box
+        given = {
+            "CLOUDFLARE_ACCOUNT_ID": box.account.id,
+            "PIX_KV_NAMESPACE": box.kv_namespace,
+            "BOOKSTRACK_ZONE": box.zone,
+            "PIX_DATABASE_URL": f"sqlite:///{tmp_path / stage.DATABASE}",
+        }
+        configuration = config.load(stage.config_in(tmp_path, name), given, lenient=True)
+        service = configuration.service(name)
+        scene.questions["bookstrack"] = {}
+        scene.questions[name] = dict(configuration.questions[name])
+        effect = Collect("e", name, "incident-1", service.evidence, START, int(scene.now()))
+        return await scene.collector.collect(service, effect), service.evidence
+
+    kept, evidence = on_stage(play, tmp_path / "kept")
+    assert kept.problems == ()
+    assert kept.files == 2 * len(evidence)
+    tables = [rows_in(path) for path in (tmp_path / "kept/incident-1").glob("1-*.csv")]
+    assert all(table[0] for table in tables)

@@ -168,6 +168,8 @@ class _Builder:
         plain = node.style is None
         typed = plain and not tag.endswith(":str")
         text = str(node.value)
+        if node.style == ">":  # the parser marks each folded line end with a BELL, which no YAML text may hold
+            text = text.replace("\a", "")
         return Scalar(where, resolved(text) if typed else text, text, plain)
 
     def at(self, node: object, where: Where) -> Where:
