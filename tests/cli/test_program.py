@@ -57,7 +57,7 @@ def test_a_mistake_in_the_arguments_is_2(arguments: tuple[str, ...]) -> None:
     assert "Traceback" not in found.err
 
 
-@pytest.mark.parametrize("name", ["backtest", "drill"])
+@pytest.mark.parametrize("name", ["backtest"])
 def test_what_a_later_release_brings_says_so(name: str) -> None:
     """Somebody would take silence for success."""
     found = call(name)

@@ -217,7 +217,7 @@ async def test_its_tail_shows_the_requests_that_fail(sandbox: Address, wrangler:
     assert tailing.stdout is not None
     told = ""
     try:
-        async with asyncio.timeout(SECONDS), httpx.AsyncClient(trust_env=False) as visitor:
+        async with asyncio.timeout(3 * SECONDS), httpx.AsyncClient(trust_env=False) as visitor:
             while '"status": 500' not in told:
                 await visitor.get(url, headers={"Cookie": "pix_cohort=proxy; session=secret"})
                 with contextlib.suppress(TimeoutError):

@@ -105,7 +105,7 @@ MUTANTS = (
     ),
     Mutant(
         "levers/workflow.py",
-        '(?!\\d)")',
+        '(?!-?\\d)")',
         '")',
         "the run of another step is taken for this one's",
         "tests/levers/test_workflow.py::test_somebody_elses_run_is_not_taken_for_ours",
