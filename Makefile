@@ -77,7 +77,7 @@ rules: venv  ## Prometheus' own judgement of the alert rules, where promtool is 
 unit: venv  ## every test that the other parts do not run; on four workers, since many wait for processes
 	@dev/postgresql >/dev/null || true  # unpacked once, not by four workers
 	$(BIN)/python -m pytest -n 4 --dist loadfile --no-loadscope-reorder -rsfE --ignore tests/core --ignore tests/scenarios --ignore tests/simulation
-	@echo 'not run: the simulation (tests/simulation), of which seed 17 fails: make simulation'
+	@echo 'not run: the simulation (tests/simulation): make simulation'
 
 audit: venv  ## known vulnerabilities of what the locks name, as far as they can be looked up
 	@$(BIN)/python dev/audit.py

@@ -319,6 +319,22 @@ def test_a_less_safe_value_in_an_incident_is_an_override() -> None:
     assert situation.rungs == ["emergency", "emergency"]
 
 
+def test_after_a_write_that_was_there_already_an_earlier_value_of_ours_is_somebody_elses() -> None:
+    """After a crash in the middle of a stop, a person's way back to normal would pass for our own write of last week."""
+    situation = a_situation(rung="reduced")
+    order(situation, SetRung(situation.at, "ann", "normal"))
+    situation.run(300)
+    situation.levers = None
+    order(situation, Trigger(situation.at, "ann", "database errors", "seen"))
+    situation.key = {"canary_percent": 0, "emergency_proxy": True}  # written before the crash
+    situation.end_lever(situation.pulled[-1], Outcome.ALREADY)
+    situation.run(120)
+    situation.key = {"canary_percent": 10, "emergency_proxy": False}
+    situation.tick()
+    assert situation.phase is Phase.HELD
+    assert situation.heard("somebody else wrote")
+
+
 def test_after_an_override_only_samples_after_it_count() -> None:
     """Handed back at once, a hold that had begun before would act within the minute."""
     situation = a_situation()

@@ -233,7 +233,8 @@ def _remember(turn: Turn, pulled: PullLever, result: LeverResult) -> None:
             fields = dict(ladder.rung(pulled.action.rung).fields)
             turn.change(fields=fields, write=Write(turn.now, fields, found))
         elif result.outcome is Outcome.ALREADY and found is not None:
-            turn.change(fields=found)
+            known = turn.state.write  # an earlier one is no longer our last: its fields would be others'
+            turn.change(fields=found, write=known if known is not None and known.fields == found else None)
     elif result.outcome in (Outcome.DONE, Outcome.ALREADY):
         turn.change(rung=next(r.name for r in ladder.rungs if r.stable), accepted=result.deployment)
 
