@@ -313,9 +313,33 @@ def test_a_test_write_leaves_nothing_behind(tmp_path: Path) -> None:
     assert set(json.loads((tmp_path / "incident-1/1-upload.json").read_text())["seconds"]) == {"put", "delete"}
 
 
-@pytest.mark.parametrize(
-    ("fault", "said"), [(500, "R2: PUT piximmo-media/health-check.txt: 500"), ("reset", "no answer")]
-)
+def test_a_test_write_leaves_somebodys_object_alone(tmp_path: Path) -> None:
+    """A file of the users that happens to have the name would be overwritten, and deleted."""
+
+    async def play(scene: Scene) -> tuple[Kept, list[bytes]]:
+        scene.asked_for(upload=WriteTest("piximmo-media"))
+        scene.box.bindings.store("piximmo-media", "health-check.txt", b"theirs", START)
+        kept = await scene.collect()
+        return kept, [content for content, _ in scene.box.bindings.objects.values()]
+
+    kept, left = on_stage(play, tmp_path)
+    assert "is somebody's object, and was not written over" in kept.problems[0]
+    assert left == [b"theirs"]
+
+
+def test_what_a_test_write_left_behind_at_a_crash_is_removed(tmp_path: Path) -> None:
+    """After one crash each later test would take its own object for somebody's."""
+
+    async def play(scene: Scene) -> tuple[Kept, int]:
+        scene.asked_for(upload=WriteTest("piximmo-media"))
+        scene.box.bindings.store("piximmo-media", "health-check.txt", b"test\n", START)
+        return await scene.collect(), len(scene.box.bindings.objects)
+
+    kept, left = on_stage(play, tmp_path)
+    assert (kept.problems, left) == ((), 0)
+
+
+@pytest.mark.parametrize(("fault", "said"), [(500, "R2: GET piximmo-media: 500"), ("reset", "no answer")])
 def test_a_bucket_that_takes_no_write_is_told_on_the_page(fault: int | str, said: str, tmp_path: Path) -> None:
     """People would take the bucket for healthy."""
 

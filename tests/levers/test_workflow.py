@@ -159,6 +159,19 @@ async def test_somebody_elses_run_is_not_taken_for_ours(account: Account, http: 
     assert "runs/9000001" in result.detail
 
 
+async def test_a_look_without_an_answer_makes_nobodys_run_ours(account: Account, http: httpx.AsyncClient) -> None:
+    """Titles say nothing, one look is lost: the page that a person switched off would count as switched on."""
+    account.box.actions.titled = False
+    account.box.actions.shows_after = 0
+    url = "https://api.github.com/repos/bookstrack/api/actions/workflows/maintenance.yml/dispatches"
+    theirs = {"ref": "main", "inputs": {"mode": "off", "reason": "theirs"}}
+    answer = await http.post(url, json=theirs, headers={"authorization": "Bearer x", "user-agent": "person"})
+    assert answer.status_code == 204
+    account.box.faults.add("workflow.get", ["timeout"])
+    await pull(account, http)
+    assert [inputs["mode"] for inputs in started(account)] == ["off", "on"]
+
+
 async def test_a_service_whose_name_ends_alike_is_not_taken_for_ours(account: Account, http: httpx.AsyncClient) -> None:
     """Two services with one workflow, hit at the same tick: the one's page would count as the other's."""
     await pull(account, http, key=f"staging-{KEY}")

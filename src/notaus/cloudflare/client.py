@@ -112,7 +112,7 @@ class Client:
         self._lever_token = _secret(lever_token) if lever_token is not None else None
         self._budgets = budgets or Budgets()
         self._ledger = ledger or Ledger()
-        self._on_request, self._before_write = on_request, before_write
+        self._on_request, self.before_write = on_request, before_write
         self._seconds = {False: call_seconds, True: lever_seconds}
         self._body_bytes = body_bytes
 
@@ -173,7 +173,7 @@ class Client:
                 retry_after=wait,
             )
         if not call.safe:
-            self._before_write()
+            self.before_write()
         budget.spend(self.clock.now())
         started = asyncio.get_running_loop().time()
         status, headers, body = await self._exchange(call, started)

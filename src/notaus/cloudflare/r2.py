@@ -19,6 +19,7 @@ from urllib.parse import quote
 
 import httpx
 
+from notaus import log
 from notaus.cloudflare import tokens
 from notaus.cloudflare.client import Client
 from notaus.cloudflare.edge import Edge, EdgeAnswer
@@ -26,6 +27,8 @@ from notaus.errors import ReadFailed
 
 LIVE = "api.cloudflare.com"
 SECONDS = 10.0
+TEST = b"test\n"
+"""What a test write writes."""
 MAX_PAGES = 10
 """Of a thousand keys each: the listing is in the order of keys, so that the newest may stand anywhere."""
 MOST_BYTES = 8 * 1024 * 1024
@@ -76,8 +79,16 @@ class R2:
         return out.getvalue(), room >= MOST_BYTES - sum(each.size for each in found)
 
     async def try_write(self, account: str, bucket: str, key: str) -> Mapping[str, float]:
-        """Put an object and delete it again: the seconds that each took. Raises ReadFailed, CallFailed."""
-        put = await self._ask(account, "PUT", f"{bucket}/{key}", body=b"test\n")
+        """Put an object and delete it again: the seconds that each took. Raises ReadFailed, CallFailed.
+
+        An object of that name that is not a test's own (one may be left by a crash) is not written over. Raises
+        what the client's `before_write` raises where another replica acts by now.
+        """
+        there = any(each.key == key for each in await self._listed(account, bucket, key))
+        if there and (await self._ask(account, "GET", f"{bucket}/{key}")).body != TEST:
+            raise ReadFailed(f"R2: {bucket}/{key} is somebody's object, and was not written over: name another `key`")
+        self._client.before_write()
+        put = await self._ask(account, "PUT", f"{bucket}/{key}", body=TEST)
         deleted = await self._ask(account, "DELETE", f"{bucket}/{key}")
         return {"put": round(put.seconds, 3), "delete": round(deleted.seconds, 3)}
 
@@ -107,6 +118,7 @@ class R2:
         if self._keys is None:
             token = await tokens.verify(self._client, account)
             self._keys = Keys(token.id, self._client.token_hash)
+            log.redact(self._keys.secret)
         url = httpx.URL(f"{self._base(account)}/{quote(path)}{_query(query or {})}")
         headers = signed(method, url, body, self._keys, int(self._client.clock.now()))
         answer = await self._edge.send(method, url, headers, body, within=SECONDS, most=MOST_BYTES)

@@ -511,7 +511,12 @@ ASK_OBJECTS = Key("objects", k.Text("a bucket"), "The R2 bucket.", required=True
 PREFIX = Key("prefix", k.Text("the beginning of keys"), "How the keys begin.", default_words="any key")
 NEWEST = Key("newest", k.Integer(1, 1000), "How many of the objects, by the time they were written.", "10")
 ASK_WRITE = Key("test_write", k.Text("a bucket"), "The R2 bucket.", required=True)
-WRITTEN_KEY = Key("key", k.Text("a key"), "The object that is put and deleted again.", "health-check.txt")
+WRITTEN_KEY = Key(
+    "key",
+    k.Text("a key"),
+    "The object that is put and deleted again; one of that name that is somebody's is left alone.",
+    "health-check.txt",
+)
 QUESTIONS: dict[str, Keys] = {
     "objects": Keys(
         "evidence (objects)",

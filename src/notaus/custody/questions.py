@@ -20,6 +20,7 @@ from notaus.core.effect import Collect
 from notaus.core.service import Service
 from notaus.database import GRACE, Rows, engine_of, reason, rows_of
 from notaus.errors import ReadFailed
+from notaus.log import clean
 from notaus.threads import Threads
 
 MOST_ROWS = 1000
@@ -91,5 +92,5 @@ def _table(columns: Iterable[str], rows: Rows) -> str:
 def _answer(status: int, headers: Mapping[str, str], body: bytes, seconds: float) -> str:
     text = body.decode(errors="replace")
     return json.dumps(
-        {"status": status, "seconds": round(seconds, 3), "headers": dict(headers), "body": text}, indent=1
+        {"status": status, "seconds": round(seconds, 3), "headers": clean(headers), "body": text}, indent=1
     )

@@ -70,7 +70,6 @@ class _Pull:
             except Refused as refused:
                 return self._ended(Outcome.UNKNOWN if self.unanswered else Outcome.REFUSED, str(refused))
             except CallFailed as failure:
-                self.unanswered = self.unanswered or isinstance(failure, Silent)
                 if not await self.patience.wait(failure):
                     return self._ended(Outcome.UNKNOWN if self.unanswered else Outcome.FAILED, str(failure))
 
@@ -100,7 +99,11 @@ class _Pull:
         reason = f"notaus {self.action.key}: {self.action.reason}"[:REASON_CHARACTERS]
         names = {"reason": reason, "key": self.action.key, "service": self.service.name}
         names |= {"rung": self.action.rung, "incident": self.action.incident}
-        started = await self.actions.dispatch(self.lever, filled(named, names))
+        try:
+            started = await self.actions.dispatch(self.lever, filled(named, names))
+        except Silent:  # it may have been taken; that a look was not answered says nothing of it
+            self.unanswered = True
+            raise
         self.unanswered = True
         return started or await self._look()
 

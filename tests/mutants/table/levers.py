@@ -91,8 +91,8 @@ MUTANTS = (
     ),
     Mutant(
         "levers/workflow.py",
-        "self.unanswered = self.unanswered or isinstance(failure, Silent)",
-        "self.unanswered = False",
+        "except Silent:  # it may",
+        "except ZeroDivisionError:  # it may",
         "a dispatch whose answer got lost is sent again before its run can show",
         "tests/levers/test_workflow.py::test_one_fault_at_the_dispatch_delays_it_and_never_doubles_it",
     ),
