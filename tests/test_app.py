@@ -120,6 +120,10 @@ class House:
         self.database.close()
 
 
+LONGEST = 86400.0
+"""Virtual seconds for a test, after which it waits in vain: on virtual time it would do so for ever, and at full speed."""
+
+
 def in_a_house(*services: str, traffic: bool = False) -> Any:
     """Run a test with a House, on virtual time."""
 
@@ -127,7 +131,8 @@ def in_a_house(*services: str, traffic: bool = False) -> Any:
         async def main(_: Any) -> None:
             house = House(*services, traffic=traffic)
             try:
-                await test(house)
+                async with asyncio.timeout(LONGEST):
+                    await test(house)
             finally:
                 await house.close()
 

@@ -69,6 +69,13 @@ def state(app: App, name: str) -> Any:
     return app.desk.status()["services"][name]
 
 
+async def moved(app: App, name: str, rung: str, drilled: asyncio.Task[Held]) -> None:
+    """Until the drill has moved the service to `rung`."""
+    while state(app, name)["rung"] != rung:
+        assert not drilled.done(), drilled.result().problems
+        await asyncio.sleep(1)
+
+
 @in_a_house(KV, ROLLBACK)
 async def test_a_canary_is_stopped_and_brought_back_and_each_move_measured(house: House) -> None:
     """The runbook's quarterly list would be ticked off by somebody who looked at one curl."""
@@ -213,8 +220,7 @@ async def test_what_was_moved_is_put_back_when_it_is_interrupted(house: House) -
     app = await ready(house)
     drilled = an_exercise(app, KV)
     task = asyncio.create_task(drilled.run())
-    while state(app, KV)["rung"] != "emergency":  # noqa: ASYNC110 (others' events)
-        await asyncio.sleep(1)
+    await moved(app, KV, "emergency", task)
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
@@ -258,8 +264,7 @@ async def test_a_real_breach_is_no_business_of_a_drill(house: House) -> None:
     app = await ready(house)
     drilled = an_exercise(app, KV)
     task = asyncio.create_task(drilled.run())
-    while state(app, KV)["rung"] != "reduced":  # noqa: ASYNC110 (others' events)
-        await asyncio.sleep(1)
+    await moved(app, KV, "reduced", task)
     await app.desk.order(KV, Trigger(app.desk.now(), "ada", "database errors", "the pool is empty"))
     held = await task
     assert not held.passed
@@ -275,8 +280,7 @@ async def test_a_person_who_steps_in_is_not_fought(house: House) -> None:
     app = await ready(house)
     drilled = an_exercise(app, KV)
     task = asyncio.create_task(drilled.run())
-    while state(app, KV)["rung"] != "reduced":  # noqa: ASYNC110 (others' events)
-        await asyncio.sleep(1)
+    await moved(app, KV, "reduced", task)
     await app.desk.order(KV, SetRung(app.desk.now(), "ada", "emergency"))
     held = await task
     assert held.problems == ["somebody moved it to emergency"]
@@ -289,10 +293,10 @@ async def test_a_fix_forward_in_the_middle_is_not_rolled_back(house: House) -> N
     """Somebody deploys in earnest while the drill goes on, and it would take that for its own test change."""
     app = await ready(house)
     worker = house.box.workers["api-worker"]
+    worker.upload("v2.0.0")
     drilled = an_exercise(app, ROLLBACK, bad="v2.0.0")
     task = asyncio.create_task(drilled.run())
-    while state(app, ROLLBACK)["rung"] != "rolled_back":  # noqa: ASYNC110 (others' events)
-        await asyncio.sleep(1)
+    await moved(app, ROLLBACK, "rolled_back", task)
     fixed = worker.upload("v2.0.1")
     worker.deploy(fixed.id)
     held = await task
