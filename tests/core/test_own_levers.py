@@ -13,16 +13,18 @@ from notaus.core.event import Answer, Close, Hold, RestoreOrder, RollBack, SetRu
 from notaus.core.incident import Phase
 from notaus.core.ladder import CommandLever, Rung, filled, unknown_names
 from notaus.core.page import Remedy
-from notaus.core.rule import Severity
+from notaus.core.rule import Rule, Severity
 from notaus.core.service import Mode, OverridePolicy, Service
 from notaus.core.verification import Check, ReadBack
 from tests.builders import (
     HIGHER,
+    KV_RULES,
     MAINTENANCE,
     READ_BACK,
     REVERTED,
     ROLLBACK_RULES,
     Situation,
+    Values,
     a_deployment,
     a_deployment_ladder,
     a_kv_ladder,
@@ -315,6 +317,56 @@ def test_a_rollback_that_gets_through_after_all_withdraws_the_question() -> None
     situation.run(120, BAD)
     assert situation.state.request is None
     assert situation.heard("got through after all")
+
+
+SLOW = {"proxy.latency_p90": 900.0}
+SLOW_RULE = a_rule("proxy.latency_p90 > 800", 300, "maintenance", name="very slow")
+HIGH = {"native.error_rate": 0.3}
+
+
+def a_page_that_does_not_come(rules: tuple[Rule, ...], values: Values) -> Situation:
+    """A canary for which the maintenance page is called for, and whose workflow cannot be dispatched; tried on later."""
+    situation = a_situation(kiosk(rules=rules))
+    situation.run(600)
+    situation.levers = Outcome.FAILED
+    situation.run(600, values)
+    assert set(situation.rungs) == {"maintenance"}
+    assert situation.heard("maintenance did not get through")
+    step = situation.incident.step
+    assert step is not None
+    situation.state = replace(
+        situation.state, incident=replace(situation.incident, step=replace(step, retry_at=situation.at + 3600))
+    )
+    situation.levers = Outcome.DONE
+    return situation
+
+
+def test_the_emergency_stop_does_not_wait_for_a_page_that_does_not_come() -> None:
+    """GitHub would be down, and with it a lever that has nothing to do with it."""
+    situation = a_page_that_does_not_come((SLOW_RULE, KV_RULES[1]), SLOW)
+    situation.run(180, {**SLOW, **HIGH})
+    assert situation.rungs[-1] == "maintenance"
+    situation.run(120, {**SLOW, **HIGH})
+    assert situation.rungs[-1] == "emergency"
+    assert situation.incident.step is not None
+    assert set(situation.incident.step.rules) == {"errors high", "very slow"}
+
+
+def test_the_page_is_tried_again_where_the_emergency_stop_did_not_help() -> None:
+    """What called for the page still stands, and would have been forgotten over the stop."""
+    situation = a_page_that_does_not_come((SLOW_RULE, KV_RULES[1]), SLOW)
+    situation.run(750, {**SLOW, **HIGH})
+    assert situation.rungs[-2:] == ["emergency", "maintenance"]
+    assert situation.rung == "maintenance"
+
+
+def test_a_rule_carried_along_acts_for_itself_once_the_page_does_not_come() -> None:
+    """Both rules held at once, and the milder one's stop would be counted as done with the page."""
+    situation = a_page_that_does_not_come(
+        (SLOW_RULE, a_rule("native.error_rate > 3%", 300, "emergency")), {**SLOW, **HIGH}
+    )
+    situation.run(150, {**SLOW, **HIGH})
+    assert situation.rungs[-1] == "emergency"
 
 
 @pytest.mark.parametrize("escalate_to", ["maintenance", None])

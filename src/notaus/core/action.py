@@ -164,7 +164,7 @@ def _action(turn: Turn, move: Move, label: str) -> Action:
     ladder = turn.service.ladder
     incident, step = turn.open_incident, turn.open_incident.step
     assert step is not None
-    if _others(turn, step):
+    if has_own_lever(turn, step):
         key = f"{incident.id}-{step.number}"  # of the step, not of the try: a later one finds what an earlier one began
         rung, undo = move.undoes or move.rung, move.undoes is not None
         return Invoke(rung, key, move.why, step.action, incident.id, undo, again=step.tries > 1)
@@ -239,7 +239,13 @@ def _remember(turn: Turn, pulled: PullLever, result: LeverResult) -> None:
         turn.change(rung=next(r.name for r in ladder.rungs if r.stable), accepted=result.deployment)
 
 
-def _others(turn: Turn, step: Step) -> bool:
+def free_lesser(turn: Turn, step: Step) -> None:
+    """The rules that call for less than the step that is not to be had act for themselves, while they stand."""
+    for name in step.lesser:
+        turn.mark(name, handled=None)
+
+
+def has_own_lever(turn: Turn, step: Step) -> bool:
     """Whether the step's lever is the rung's own: what that did before it failed, only its own record shows."""
     return step.undoes is not None or turn.service.ladder.rung(step.rung).lever is not None
 
@@ -332,10 +338,9 @@ def _not_done(turn: Turn, result: LeverResult) -> None:
     overtaken = result.outcome is Outcome.FOREIGN
     if not overtaken:
         call_for_help(turn)
-        for name in step.lesser:  # one that calls for less, and still stands, acts for itself
-            turn.mark(name, handled=None)
+        free_lesser(turn, step)
     said = {Outcome.FOREIGN: "was overtaken by somebody else's change", Outcome.LOST: "may have been done, or not"}
-    changed = "Nothing was changed. " if not _others(turn, step) else ""
+    changed = "Nothing was changed. " if not has_own_lever(turn, step) else ""
     tell(
         turn,
         f"{_verb(step)} {said.get(result.outcome, 'was refused')}",

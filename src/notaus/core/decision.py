@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from notaus.core import approval
-from notaus.core.action import Move, handle, still_wanted, take
+from notaus.core.action import Move, free_lesser, handle, has_own_lever, still_wanted, take
 from notaus.core.deployment import Doubt
 from notaus.core.evidence import Evidence, gather
 from notaus.core.hold import Hold, Run
@@ -81,13 +81,23 @@ def _handled(turn: Turn, rule: Rule, run: Run) -> bool:
 
 
 def safer(turn: Turn, rung: str) -> bool:
-    """Whether `rung` is safer than the one in force, and than the one a step is under way to."""
+    """Whether `rung` is safer than the one in force, and than the one a step is under way to.
+
+    One that waits for a lever of its own, such as a workflow, keeps nobody from the ladder's lever meanwhile.
+    """
     wanted = _rank(turn, rung)
     incident, place = turn.incident, turn.place
-    if incident is not None and incident.phase is Phase.ACTING and incident.step is not None:
+    if incident is not None and incident.phase is Phase.ACTING and incident.step is not None and not _stuck(turn):
         aim = _rank(turn, incident.step.rung)
         place = aim if place is None else max(place, aim)
     return place is None or wanted > place
+
+
+def _stuck(turn: Turn) -> Step | None:
+    """The step whose own lever did not get through in time, and is tried on."""
+    incident = turn.incident
+    step = incident.step if incident is not None and incident.phase is Phase.ACTING else None
+    return step if step is not None and step.waiting and has_own_lever(turn, step) else None
 
 
 def _propose(turn: Turn, wanted: list[tuple[Breach, str]]) -> None:
@@ -132,9 +142,11 @@ def _act(turn: Turn, acting: list[Proposal], all_: list[Proposal]) -> None:
     request = turn.state.request
     if request is not None and _rank(turn, request.rung) <= _rank(turn, best.rung):
         approval.supersede(turn, best.breach.rule)
+    stuck = _stuck(turn)
+    left = _rules_of(turn, stuck) if stuck is not None else ()  # the verdict on what is done instead judges these too
     move = Move(
         best.rung,
-        tuple(p.breach.rule for p in carried),
+        tuple(dict.fromkeys((*(p.breach.rule for p in carried), *left))),
         f"{best.breach.rule.name}: {best.breach.rule.condition}; seen: {readings(turn, best.breach.rule)}"
         f"{f'; {best.ruling.reason}' if best.ruling.reason else ''}",
         version=best.ruling.version,
@@ -289,6 +301,8 @@ def _out_of_patience(turn: Turn, step: Step) -> None:
         return
     turn.update(step=replace(step, waiting=True))
     call_for_help(turn)
+    if has_own_lever(turn, step):
+        free_lesser(turn, step)
     tell(turn, f"{step.label} still does not get through", "It is tried on.", loud=True, severity=Severity.CRITICAL)
     not_taken(turn)
 
