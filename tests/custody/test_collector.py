@@ -49,8 +49,9 @@ class Scene:
         client = Client(http, API, self.box.account.id, self.box.token, clock)
         self.asked: dict[str, Question] = {}
         self.questions: dict[str, dict[str, Question]] = {"bookstrack": self.asked}
-        asks = Questions(client, Edge(http), self.questions)
-        self.collector = Collector(client, clock, self.samples, asks, directory)
+        edge = Edge(http)
+        asks = Questions(client, edge, self.questions)
+        self.collector = Collector(client, edge, clock, self.samples, asks, directory)
         self.service = Service(
             name="bookstrack",
             account=self.box.account.id,

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import re
+from hashlib import sha256
 from pathlib import Path
 from xml.etree import ElementTree
 
 import pytest
 
 from notaus.core.service import Service
+from notaus.custody import Folder
 from notaus.journal import Journal
 from notaus.report import Document, Findings, find, kept, render
 from tests.report.plays import PROJECT, played
@@ -122,3 +124,20 @@ def test_text_from_outside_is_only_text(tmp_path: Path) -> None:
     markdown = played(text, tmp_path, lambda journal, service: render(newest(journal, service))).markdown
     assert "http://y" in markdown
     assert re.search(r"(?<!\\)(\[x\(|<b>|`z)|\n# title", markdown) is None
+
+
+def test_the_evidence_is_listed_with_its_sums(tmp_path: Path) -> None:
+    """Nobody could tell a copy of the logs that was changed, or cut, from the logs themselves."""
+    folder = Folder.of(tmp_path / "kept")
+    folder.keep("1-telemetry.ndjson", "{}\n", "telemetry", {}, 1_790_000_000, complete=True)
+    folder.keep("1-logs.tar", b"\x1f\x8b", "logs", {}, 1_790_000_001, complete=False)
+    folder.miss("2-upload.json", "upload", {}, 1_790_000_060, "R2: 500 | no")
+
+    def look(journal: Journal, service: Service) -> Document:
+        return render(find(journal, service, journal.incidents(service.name)[0].id, tmp_path / "kept"))
+
+    text, whole = played(CANARY, tmp_path, look).markdown, sha256(b"{}\n").hexdigest()
+    assert "| file | what | at | bytes | SHA-256 |" in text
+    assert f"| `1-telemetry.ndjson` | telemetry | 14:13:20 | 3 | `{whole}` |" in text
+    assert "| `1-logs.tar` | logs | 14:13:21 | 2, not all of it | `" in text
+    assert "| `2-upload.json` | upload | 14:14:20 | none: R2: 500 \\| no |  |" in text

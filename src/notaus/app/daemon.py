@@ -163,7 +163,7 @@ class App:
         if self._incidents is None:
             return Kept("", 0, 0)
         client, questions = self.outside.clients[service.account], self.outside.questions[service.account]
-        collector = Collector(client, self.clock, self._samples, questions, self._incidents)
+        collector = Collector(client, self.outside.edge, self.clock, self._samples, questions, self._incidents)
         return await collector.collect(service, effect)
 
     async def _samples(self, service: str, signal: str, since: int) -> Sequence[Sample]:

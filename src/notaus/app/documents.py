@@ -62,8 +62,9 @@ class Documents:
         if self._directory is None:
             return
         try:
-            found = await self._call(report.find, self._journal, service, id)
-            path = report.kept(report.render(found), self._directory / id)
+            directory = self._directory / id
+            found = await self._call(report.find, self._journal, service, id, directory)
+            path = report.kept(report.render(found), directory)
         except NotausError as error:
             log.warning("the document of an incident is missing", incident=id, reason=str(error))
         else:

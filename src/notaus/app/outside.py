@@ -42,7 +42,7 @@ class Outside:
         `check_lease` raises LeaseLost where an account may not be acted for.
         """
         settings = configuration.settings
-        edge = Edge(http, settings.origins, clock.speed)
+        self.edge = edge = Edge(http, settings.origins, clock.speed)
         self.clients = {
             account: _client(settings, account, clock, metrics, http, ledger, partial(check_lease, account))
             for account in dict.fromkeys(service.account for service in configuration.services)

@@ -27,7 +27,8 @@ def command(
     from notaus.cli.terminal import emit
     from notaus.report import find, kept, render
 
-    with Records.opened(config, settings_of(config)) as records:
+    settings = settings_of(config)
+    with Records.opened(config, settings) as records:
         row = records.journal.incident(incident)
         if row is None:
             raise NotausError(f"there is no incident {incident!r}; `notaus incidents` lists them")
@@ -36,7 +37,7 @@ def command(
             raise NotausError(
                 f"{incident} is of `{row.service}`, which {config} does not configure: name its directory"
             )
-        document = render(find(records.journal, service, incident))
+        document = render(find(records.journal, service, incident, settings.incidents / incident))
     path = None if to is None else kept(document, to, force=force)
     if to is not None and path is None:
         raise NotausError(f"{to / document.stem}.md is there already, and may have been edited: --force writes it anew")

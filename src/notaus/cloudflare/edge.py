@@ -43,7 +43,7 @@ class Edge:
 
     async def get(self, url: str, *, within: float) -> EdgeAnswer:
         """A GET that no cache answers. Raises Silent where no whole answer came `within` so many seconds."""
-        fresh = self._resolved(url).copy_merge_params({"notaus": secrets.token_hex(6)})
+        fresh = self.resolved(url).copy_merge_params({"notaus": secrets.token_hex(6)})
         return await self._ask(url, fresh, {"Cache-Control": "no-cache"}, within)
 
     async def handshake(self, url: str, *, within: float) -> tuple[EdgeAnswer, str | None]:
@@ -55,7 +55,7 @@ class Edge:
             "Sec-WebSocket-Key": key,
             "Sec-WebSocket-Version": "13",
         }
-        answer = await self._ask(url, self._resolved(url), headers, within)
+        answer = await self._ask(url, self.resolved(url), headers, within)
         if answer.status != 101:
             return answer, f"status is {answer.status}, expected 101"
         accepted = base64.b64encode(hashlib.sha1(key.encode() + MAGIC, usedforsecurity=False).digest()).decode()
@@ -69,7 +69,8 @@ class Edge:
         """A request that was made ready elsewhere, to just this URL; at `most` so many bytes. Raises Silent."""
         return await self._ask(str(target.copy_with(query=None)), target, headers, within, method, body, most)
 
-    def _resolved(self, url: str) -> httpx.URL:
+    def resolved(self, url: str) -> httpx.URL:
+        """What stands for a URL, as `http` or `https`."""
         parsed = httpx.URL(url)
         base = self.origins.get(parsed.netloc.decode()) or self.origins.get(parsed.host)
         if base is not None:

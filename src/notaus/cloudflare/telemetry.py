@@ -58,6 +58,10 @@ Answers = Mapping[str, tuple[Group, ...]]
 """Operator to groups."""
 
 
+class NotLogged(ReadFailed):
+    """The Worker keeps no logs."""
+
+
 class Telemetry:
     """Asks; share one instance, so that askers can share queries."""
 
@@ -77,7 +81,7 @@ class Telemetry:
         return bool(answers["count"])
 
     async def logged(self, account: str, script: str) -> Fraction:
-        """The part of its invocations that a Worker logs (head sampling). Raises ReadFailed where it logs none."""
+        """The part of its invocations that a Worker logs (head sampling). Raises NotLogged where it logs none."""
         now = self._client.clock.now()
         known = self._logged.get((account, script))
         if known is None or now - known[0] >= SETTINGS_SECONDS:
@@ -99,7 +103,7 @@ class Telemetry:
             raise Silent(f"{call}: the answer is not shaped as expected") from None
         part = settings.observability.logged if settings.observability is not None else Fraction(0)
         if part <= 0:
-            raise ReadFailed(
+            raise NotLogged(
                 f"telemetry: {script} logs no invocations; turn on `observability` (with `invocation_logs`) "
                 "in its Wrangler configuration"
             )

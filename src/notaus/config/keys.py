@@ -541,8 +541,9 @@ EVIDENCE = Key(
     "evidence",
     ListOf(TextOr(k.Choice(Exhibit), ByKey(QUESTIONS, "a question"))),
     "What is kept beside the journal when an incident's first lever is pulled, and again a minute later: samples, the "
-    "lists of deployments and versions, the log events of the version in doubt (needs Workers Observability), and the "
-    "answers to questions of your own.",
+    "lists of deployments and versions, the log events of the version in doubt (Workers Observability; where the Worker "
+    "keeps no logs, a live tail of that minute, with the permission Workers Tail Read), and the answers to questions of "
+    "your own.",
     default_words="nothing",
 )
 RESTORE = Key("restore", Nested(RESTORE_KEYS), "How a person returns the service to normal.")

@@ -15,6 +15,9 @@ from typing import Any
 
 from notaus.clock import Clock
 from notaus.cloudflare.client import Call, Client, account_path
+from notaus.cloudflare.edge import Edge
+from notaus.cloudflare.tail import LiveTail
+from notaus.cloudflare.telemetry import NotLogged, Telemetry
 from notaus.core.effect import Collect, Kept
 from notaus.core.sample import Sample
 from notaus.core.service import Exhibit, Service
@@ -36,9 +39,11 @@ Samples = Callable[[str, str, int], Awaitable[Sequence[Sample]]]
 class Collector:
     """Keeps evidence of the services of one account."""
 
-    def __init__(self, client: Client, clock: Clock, samples: Samples, questions: Questions, directory: Path) -> None:
+    def __init__(
+        self, client: Client, edge: Edge, clock: Clock, samples: Samples, questions: Questions, directory: Path
+    ) -> None:
         self._client, self._clock, self._samples, self._directory = client, clock, samples, directory
-        self._questions = questions
+        self._questions, self._logs, self._tail = questions, Telemetry(client), LiveTail(client, edge)
 
     async def collect(self, service: Service, effect: Collect) -> Kept:
         """Keep all that `effect` asks for; safe to repeat. Never raises for what Cloudflare or the disk does."""
@@ -46,7 +51,7 @@ class Collector:
         try:
             for number in (1, 2):
                 if number == 2:
-                    await self._clock.sleep(max(0.0, effect.asked_at + AGAIN_SECONDS - self._clock.now()))
+                    await self._until_again(folder, service, effect)
                 for evidence in effect.evidence:
                     file = _FILES.get(evidence) or f"{evidence}.{self._questions.suffix(service.name, evidence)}"
                     await self._take(folder, f"{number}-{file}", evidence, service, effect)
@@ -56,6 +61,14 @@ class Collector:
         kept = [e for e in folder.exhibits.values() if e.bytes]
         return Kept(str(folder.path), len(kept), folder.bytes, problems)
 
+    async def _until_again(self, folder: Folder, service: Service, effect: Collect) -> None:
+        """Wait for the second pass; meanwhile listen to a Worker whose logs nobody keeps."""
+        until = effect.asked_at + AGAIN_SECONDS
+        unlogged = folder.exhibits.get(f"1-{_FILES[Exhibit.TELEMETRY]}")
+        if unlogged is not None and unlogged.query.get("logged") is False and self._clock.now() < until:
+            await self._take(folder, "tail.ndjson", _TAIL, service, effect)
+        await self._clock.sleep(max(0.0, until - self._clock.now()))
+
     async def _take(self, folder: Folder, file: str, evidence: str, service: Service, effect: Collect) -> None:
         if folder.has(file):
             return
@@ -64,10 +77,13 @@ class Collector:
             Exhibit.DEPLOYMENTS: self._deployments,
             Exhibit.VERSIONS: self._versions,
             Exhibit.TELEMETRY: self._telemetry,
+            _TAIL: self._listen,
         }
         source = sources.get(evidence) or partial(self._questions.ask, evidence)
         try:
             text, query, complete = await source(service, effect)
+        except NotLogged as error:
+            folder.miss(file, evidence, {"logged": False}, int(self._clock.now()), str(error))
         except NotausError as error:
             folder.miss(file, evidence, {}, int(self._clock.now()), str(error))
         except Exception as error:  # a source that breaks must not take the others along
@@ -98,7 +114,13 @@ class Collector:
         return json.dumps(envelope.result, indent=1), {"get": path}, True
 
     async def _telemetry(self, service: Service, effect: Collect) -> Had:
-        """The log events of the bad version (else of the Worker), newest first, one a line."""
+        """The log events of the bad version (else of the Worker), newest first, one a line. Raises NotLogged."""
+        try:
+            await self._logs.logged(service.account, service.worker)
+        except NotLogged:
+            raise
+        except NotausError:
+            pass  # it may all the same
         filters = [_equals("$metadata.service", service.worker)]
         if effect.version is not None:
             filters.append(_equals("$workers.scriptVersion.id", effect.version))
@@ -119,6 +141,12 @@ class Collector:
             body = {**body, "offset": events[-1]["$metadata"]["id"], "offsetDirection": "next"}
         return "\n".join(lines) + "\n", body, False
 
+    async def _listen(self, service: Service, effect: Collect) -> Had:
+        """What the Worker logs, of whatever version, until the second pass."""
+        seconds = max(0.0, effect.asked_at + AGAIN_SECONDS - self._clock.now())
+        events, complete = await self._tail.listen(service.account, service.worker, seconds)
+        return "".join(f"{event}\n" for event in events), {"tail": service.worker, "seconds": seconds}, complete
+
     async def _page(self, service: Service, body: Mapping[str, Any]) -> list[dict[str, Any]]:
         path = account_path(service.account, "workers", "observability", "telemetry", "query")
         call = Call("POST", path, json=body, query=True, permission="Workers Observability Write")
@@ -129,6 +157,7 @@ class Collector:
         return events
 
 
+_TAIL = "live tail"
 _FILES: Mapping[str, str] = {
     Exhibit.SAMPLES: "samples.csv",
     Exhibit.DEPLOYMENTS: "deployments.json",

@@ -212,6 +212,15 @@ def _kept(found: Findings) -> Iterator[str]:
     yield "## Evidence Kept"
     yield ""
     yield _plain(found.incident.facts.get("evidence kept", "nothing was kept beside the journal"))
+    if found.exhibits:
+        yield ""
+        yield "| file | what | at | bytes | SHA-256 |"
+        yield "|---|---|---|---|---|"
+    for exhibit in found.exhibits:
+        whole = "" if exhibit.complete else ", not all of it"
+        size = f"{exhibit.bytes:,}{whole}" if exhibit.bytes else f"none: {exhibit.problem or 'empty'}"
+        cells = (exhibit.source, _time(exhibit.at, "%H:%M:%S"), size)
+        yield f"| `{exhibit.file}` | {' | '.join(map(_plain, cells))} | {f'`{exhibit.sha256}`' if exhibit.bytes else ''} |"
 
 
 def _since(start: int, end: int | None) -> int | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from fractions import Fraction
+from pathlib import Path
 from typing import TypeVar
 
 from notaus.core.effect import Outcome
@@ -15,6 +16,7 @@ from notaus.core.rule import Rule
 from notaus.core.sample import History, Sample
 from notaus.core.service import Service
 from notaus.core.signal import Shape
+from notaus.custody import Folder, Listed
 from notaus.errors import NotausError
 from notaus.journal import Journal, decode
 
@@ -61,6 +63,8 @@ class Findings:
     first: int
     last: int
     """The time that `series` covers."""
+    exhibits: tuple[Listed, ...] = ()
+    """The evidence kept beside the journal, as its manifest lists it."""
 
     @property
     def rules(self) -> tuple[Rule, ...]:
@@ -73,8 +77,11 @@ class Findings:
         return self.recovered_at or self.incident.closed_at
 
 
-def find(journal: Journal, service: Service, id: str) -> Findings:
-    """Everything about incident `id` of `service`. Raises NotausError where there is none, JournalFailed."""
+def find(journal: Journal, service: Service, id: str, evidence: Path | None = None) -> Findings:
+    """Everything about incident `id` of `service`, whose evidence is kept in the directory `evidence`, if any.
+
+    Raises NotausError where there is none, JournalFailed.
+    """
     row = journal.incident(id)
     if row is None:
         raise NotausError(f"there is no incident {id!r}; `notaus incidents` lists them")
@@ -103,6 +110,7 @@ def find(journal: Journal, service: Service, id: str) -> Findings:
         {name: tuple(s for s in series[name] if s.at >= start - AROUND) for name in shown},
         start - AROUND,
         last,
+        () if evidence is None else tuple(Folder.of(evidence).exhibits.values()),
     )
 
 

@@ -233,7 +233,7 @@ async def _followed(tail: Tail, receive: Receive, send: Send) -> None:
             event = asyncio.ensure_future(tail.events.get())
             await asyncio.wait((event, leaving), return_when=asyncio.FIRST_COMPLETED)
             if event.done():
-                await send({"type": "websocket.send", "text": event.result()})
+                await send({"type": "websocket.send", "bytes": event.result().encode()})
             event.cancel()
     finally:
         leaving.cancel()
