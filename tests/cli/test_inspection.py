@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -12,7 +13,9 @@ from notaus.cli import thresholds
 from notaus.cli.demo.stage import Clock, config_in, environment
 from notaus.cli.findings import Finding
 from notaus.cli.inspection import CLOCK_PAUSE, Inspection
-from notaus.config import load
+from notaus.config import InvalidConfiguration, load
+from notaus.core.deployment import Doubt, Registry, Standing
+from notaus.core.state import State
 from notaus.journal import Journal
 from notaus.sandbox import Sandbox
 from notaus.sandbox.account import GROUPS
@@ -51,14 +54,15 @@ class Set:
             text = file.read_text()
             file.write_text(text.replace(old, new))
 
-    async def found(self, *services: str) -> dict[str, Finding]:
-        """By name; of `services` alone, where some are named."""
+    async def found(self, *services: str, states: Mapping[str, State] | None = None) -> dict[str, Finding]:
+        """By name; of `services` alone, where some are named. `states` is what the journal says of them."""
         for file in (self.directory / "services").glob("*.yaml"):
             if services and file.stem not in services:
                 file.unlink()
         configuration = load(self.directory, self.environ)
         async with httpx.AsyncClient(transport=self.box.transport()) as http:
             inspection = Inspection(configuration, http, self.clock)
+            inspection.states.update(states or {})
             return {finding.named: finding async for finding in inspection.all(page=False)}
 
 
@@ -239,3 +243,70 @@ async def test_a_wrong_clock_is_believed_once_two_answers_agree(site: Set) -> No
     answer, why = told(await site.found("pix-immo"), "clock")
     assert (answer, why) == ("no", "95.0 s ahead of Cloudflare's; set this machine's clock, by NTP for instance")
     assert CLOCK_PAUSE in site.clock.slept
+
+
+async def test_the_rollback_target_is_the_one_that_the_journal_knows(site: Set, box: Sandbox) -> None:
+    """A version that was rolled back from last week would be named as the way out of the next incident."""
+    answer, why = told(await site.found("bookstrack"), "bookstrack: rollback target")
+    assert answer == "yes"
+    assert why.endswith("it would go to v1.8.0, presumed from the history")
+    now, worker = int(site.clock.now()), box.worker("bookstrack")
+    versions = {
+        worker.tagged("v1.8.0").id: Standing(stable_since=now - 9000, doubt=Doubt.FLAGGED),
+        worker.tagged("v1.7.0").id: Standing(stable_since=now - 90000, served_until=now - 9000),
+    }
+    known = State("bookstrack", registry=Registry(versions), clean_since=now)
+    answer, why = told(await site.found("bookstrack", states={"bookstrack": known}), "bookstrack: rollback target")
+    assert (answer, why) == ("yes", "live: v1.9.0; it would go to v1.7.0, by its standing in the journal")
+
+
+async def test_what_the_plan_allows_is_held_against_what_is_asked(site: Set, box: Sandbox) -> None:
+    """Each poll would be refused, on the first day or on the day of the longest rule."""
+    limits, what = box.graphql.limits, "limits of httpRequestsAdaptiveGroups"
+    answer = told(await site.found("bookstrack"), f"bookstrack: {what}")
+    assert answer == ("yes", "data of the last 90d, at most 31d a query")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(limits, "maxDuration", 30)
+        answer, why = told(await site.found("bookstrack"), f"bookstrack: {what}")
+        assert (answer, why.partition("; ")[2]) == ("no", "signals.edge has a window of 1m: shorten it")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(limits, "notOlderThan", 3600)
+        answer, why = told(await site.found("bookstrack"), f"bookstrack: {what}")
+        assert answer == "no"
+        assert "shorten its `for` or `window`" in why
+
+
+LADDER = "rungs: {normal: current, rolled_back: last known stable}"
+BEYOND = """rungs:
+    normal: current
+    rolled_back: last known stable
+    maintenance: {lever: {LEVER}}
+"""
+OWN = {
+    "workflow": ("workflow: {repository: bookstrack/api, file: maintenance.yml}", "yes", "maintenance.yml is active"),
+    "disabled": ("workflow: {repository: bookstrack/api, file: disabled.yml}", "no", "is disabled_manually"),
+    "missing": ("workflow: {repository: bookstrack/api, file: missing.yml}", "no", "is the repository, the workflow"),
+    "command": ("command: [/bin/sh, -c, 'exit 9']", "yes", "/bin/sh is there; it is not run"),
+    "no program": ("command: [/nowhere/page-on]", "no", "/nowhere/page-on is no program that can be run here"),
+    "check": ("command: [/bin/true], check: [/bin/false]", "yes", "its check says that it is not in force"),
+    "unclear": ("command: [/bin/true], check: [/bin/sh, -c, 'exit 7']", "?", "says neither yes (0) nor no (1)"),
+}
+
+
+@pytest.mark.parametrize("name", OWN)
+async def test_a_rungs_own_lever_is_looked_at_and_not_pulled(name: str, site: Set, box: Sandbox) -> None:
+    """That the maintenance page cannot be had would be found out when nothing else is left."""
+    lever, answer, words = OWN[name]
+    site.change(LADDER, BEYOND.replace("{lever: {LEVER}}", f"{{{lever}}}"))
+    site.environ["NOTAUS_GITHUB"] = json.dumps({"token": "github-token", "url": f"{BASE}/pages/github"})
+    found = told(await site.found("bookstrack"), "bookstrack: rung maintenance")
+    assert found[0] == answer, found
+    assert words in found[1]
+    assert not box.actions.runs
+
+
+async def test_a_workflow_without_a_token_is_told(site: Set) -> None:
+    """As in the example, where both stand behind a comment mark, and one of them is easily forgotten."""
+    site.change(LADDER, BEYOND.replace("{lever: {LEVER}}", f"{{{OWN['workflow'][0]}}}"))
+    with pytest.raises(InvalidConfiguration, match="github"):
+        await site.found("bookstrack")

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+from notaus.cloudflare.graphql import Scope
+from notaus.cloudflare.limits import Limits
 from notaus.config import sources as kinds
 from notaus.config.quantities import span
 from notaus.config.sources import Entry
@@ -13,6 +15,7 @@ from notaus.core.deployment import Registry
 from notaus.core.paging import spell
 from notaus.core.sample import Readings, Sample
 from notaus.core.service import Service
+from notaus.core.state import State
 from notaus.core.world import DeploymentsView, KvView
 
 DAY = 86_400
@@ -117,12 +120,39 @@ def key(service: Service, view: KvView) -> tuple[str, str]:
     return "yes", f"{rung.name if rung is not None else 'between rungs'}: {shown}"
 
 
-def target(view: DeploymentsView, stable_after: int) -> tuple[str, str]:
-    """The pre-flight, on the deployment history alone, as at the daemon's first start: answer and words."""
+def target(view: DeploymentsView, stable_after: int, state: State | None) -> tuple[str, str]:
+    """The pre-flight, by the standings in the journal, else as at the daemon's first start: answer and words."""
     if view.live is None:
         return "no", "the script has no deployment"
     live = " and ".join(view.version(id).label for id, _ in view.live.versions)
-    found = deployment.target(deployment.observed(Registry(), view, stable_after, None), view)
+    known, since = (Registry(), None) if state is None else (state.registry, state.clean_since)
+    found = deployment.target(deployment.observed(known, view, stable_after, since), view)
     if found.version is None or found.blocked:
         return "no", f"live: {live}; {found.reason}"
-    return "yes", f"live: {live}; it would go to {found.version.label}, presumed from the history"
+    how = "presumed from the history" if since is None else "by its standing in the journal"
+    return "yes", f"live: {live}; it would go to {found.version.label}, {how}"
+
+
+def dataset(entry: Entry) -> tuple[Scope, str] | None:
+    """The GraphQL dataset that an entry is read from; None: another source."""
+    match entry.source:
+        case kinds.Workers():
+            return Scope.account(entry.account), "workersInvocationsAdaptive"
+        case kinds.R2():
+            return Scope.account(entry.account), "r2OperationsAdaptiveGroups"
+        case kinds.Http() as source:
+            return Scope.zone(source.zone), "httpRequestsAdaptiveGroups"
+    return None
+
+
+def allowed(limits: Limits, service: Service, users: Sequence[Entry]) -> tuple[str, str]:
+    """What the plan allows of a dataset, against what those who read it need: answer and words."""
+    if not limits.enabled:
+        return "no", "the plan does not have this dataset"
+    said = f"data of the last {span(limits.oldest)}, at most {span(limits.longest)} a query"
+    for entry in users:
+        if entry.window > limits.longest:
+            return "no", f"{said}; signals.{entry.name} has a window of {span(entry.window)}: shorten it"
+    if service.lookback > limits.oldest:
+        return "no", f"{said}; the longest rule looks back {span(service.lookback)}: shorten its `for` or `window`"
+    return "yes", said

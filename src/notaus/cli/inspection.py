@@ -19,13 +19,15 @@ from notaus.clock import Clock, SystemClock
 from notaus.cloudflare import tokens
 from notaus.cloudflare.budget import Ledger
 from notaus.cloudflare.client import Client
+from notaus.cloudflare.graphql import Scope
+from notaus.cloudflare.limits import limits_of
 from notaus.cloudflare.tokens import Policies, Probe, Token
 from notaus.config import Configuration
 from notaus.config.settings import SQLITE
 from notaus.config.sources import Entry
 from notaus.core import deployment
 from notaus.core.deployment import Registry
-from notaus.core.ladder import DeploymentLever
+from notaus.core.ladder import DeploymentLever, Rung
 from notaus.core.noise import Noise
 from notaus.core.sample import Readings
 from notaus.core.service import Contact, Service
@@ -163,9 +165,14 @@ class Inspection:
         for finding in read:
             yield finding
         answered = [entry for entry, finding in zip(entries, read, strict=True) if finding.answer != "no"]
+        async for finding in self._plan(service, entries):
+            yield finding
         async for finding in self._thresholds(service, answered):
             yield finding
         yield await self._lever(service)
+        for rung in service.ladder.rungs:
+            if rung.lever is not None:
+                yield await self._own_lever(service, rung)
 
     async def _need(self, service: Service, need: Need) -> Finding:
         token, policies = self.tokens.get((service.account, need.lever)) or self.tokens[service.account, False]
@@ -225,6 +232,30 @@ class Inspection:
         registry = deployment.observed(Registry(), view, lever.stable_after, None)
         return await cohorts.read(reader, entry, times, registry, view)
 
+    async def _plan(self, service: Service, entries: Iterable[Entry]) -> AsyncIterator[Finding]:
+        """What the plan allows of each dataset, against what this service asks of it."""
+        asked: dict[tuple[Scope, str], list[Entry]] = {}
+        for entry in entries:
+            if (found := findings.dataset(entry)) is not None and entry.signals:
+                asked.setdefault(found, []).append(entry)
+        for (scope, dataset), users in asked.items():
+            what = f"limits of {dataset}"
+            try:
+                async with asyncio.timeout(PATIENCE):
+                    known = await limits_of(self.outside.clients[service.account], scope, [dataset])
+            except (NotausError, TimeoutError) as error:
+                yield Finding(service.name, what, "?", _reason(error))
+            else:
+                yield Finding(service.name, what, *findings.allowed(known[dataset], service, users))
+
+    async def _own_lever(self, service: Service, rung: Rung) -> Finding:
+        what = f"rung {rung.name}"
+        try:
+            async with asyncio.timeout(PATIENCE):
+                return Finding(service.name, what, *await self.outside.levers[service.account].ready(service, rung))
+        except (NotausError, TimeoutError) as error:
+            return Finding(service.name, what, "no", _reason(error))
+
     async def _thresholds(self, service: Service, entries: Iterable[Entry]) -> AsyncIterator[Finding]:
         """The rules against healthy noise, by the journal or by a day of data."""
         state = self.states.get(service.name)
@@ -253,7 +284,7 @@ class Inspection:
         if isinstance(world, KvView):
             return Finding(service.name, what, *findings.key(service, world))
         assert isinstance(lever, DeploymentLever)
-        return Finding(service.name, what, *findings.target(world, lever.stable_after))
+        return Finding(service.name, what, *findings.target(world, lever.stable_after, self.states.get(service.name)))
 
     # Channels
 

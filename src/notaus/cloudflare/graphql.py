@@ -292,7 +292,8 @@ def _literal(value: object) -> str:
     return json.dumps(value)
 
 
-def _unpacked(scope: Scope, body: bytes, count: int, permission: str) -> list[Rows]:
+def opened(scope: Scope, body: bytes, permission: str) -> Mapping[str, Any]:
+    """What an answer holds of `scope`. Raises ReadFailed, or CallFailed where trying again may help."""
     try:
         answer = as_json(body)
     except ValueError:
@@ -305,8 +306,19 @@ def _unpacked(scope: Scope, body: bytes, count: int, permission: str) -> list[Ro
         scopes = answer["data"]["viewer"][scope.kind]
         if not scopes:
             raise ReadFailed(f"{scope}: not found; does it exist, and does the token have {permission!r}?")
-        return [_rows(scopes[0][f"n{i}"]) for i in range(count)]
+        found = scopes[0]
     except (KeyError, TypeError, IndexError):
+        found = None
+    if not isinstance(found, dict):
+        raise Busy(f"analytics of {scope}: the answer lacks what was asked for")
+    return found
+
+
+def _unpacked(scope: Scope, body: bytes, count: int, permission: str) -> list[Rows]:
+    found = opened(scope, body, permission)
+    try:
+        return [_rows(found[f"n{i}"]) for i in range(count)]
+    except (KeyError, TypeError):
         raise Busy(f"analytics of {scope}: the answer lacks what was asked for") from None
 
 

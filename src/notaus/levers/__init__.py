@@ -11,7 +11,7 @@ from notaus.cloudflare.budget import PRESSING, UNHURRIED, WINDOW_SECONDS, Family
 from notaus.cloudflare.client import Client
 from notaus.cloudflare.kv import KEYS_AT_ONCE
 from notaus.core.effect import Deploy, Invoke, LeverResult, Outcome, PullLever, WriteKv
-from notaus.core.ladder import CommandLever, DeploymentLever, KvLever
+from notaus.core.ladder import CommandLever, DeploymentLever, KvLever, Rung
 from notaus.core.service import Service
 from notaus.core.world import World
 from notaus.levers.actions import Actions
@@ -34,6 +34,7 @@ __all__ = [
     "Worlds",
 ]
 
+NO_TOKEN = "notaus.yaml has no `github: {token: …}`"
 LOOK_CALLS = 2
 """Of a look at deployments: the list of them, and most times that of deployable versions."""
 
@@ -55,6 +56,7 @@ class Levers:
         self._kv = KvPuller(keys or SteeringKeys(client), client.clock)
         self._deployment = DeploymentPuller(client)
         self._command = commands or CommandPuller()
+        self._actions = actions
         self._workflow = None if actions is None else WorkflowPuller(actions, client.clock)
 
     async def pull(self, service: Service, effect: PullLever) -> LeverResult:
@@ -69,13 +71,29 @@ class Levers:
             case _:
                 assert_never(effect.action)
 
+    async def ready(self, service: Service, rung: Rung) -> tuple[str, str]:
+        """Whether a rung's own lever could be pulled now (`yes`, `no`, `?`), and how that is known; nothing is pulled.
+
+        Raises NotausError where it cannot be found out.
+        """
+        lever = rung.lever
+        assert lever is not None, f"the rung {rung.name} has no lever of its own"
+        if isinstance(lever, CommandLever):
+            return await self._command.ready(service, rung.name, lever)
+        if self._actions is None:
+            return "no", NO_TOKEN
+        state = await self._actions.workflow(lever)
+        if state != "active":
+            return "no", f"{lever.repository}: {lever.file} is {state}; `gh workflow enable` enables it"
+        return "yes", f"{lever.repository}: {lever.file} is active; whether the token may dispatch it is not tried"
+
     async def _invoke(self, service: Service, action: Invoke) -> LeverResult:
         lever = service.ladder.rung(action.rung).lever
         assert lever is not None, f"the rung {action.rung} of {service.name} has no lever of its own"
         if isinstance(lever, CommandLever):
             return await self._command.pull(service, action, lever)
         if self._workflow is None:
-            return LeverResult(Outcome.REFUSED, f"{action.rung}: notaus.yaml has no `github: {{token: …}}`")
+            return LeverResult(Outcome.REFUSED, f"{action.rung}: {NO_TOKEN}")
         return await self._workflow.pull(service, action, lever)
 
 

@@ -1,4 +1,4 @@
-"""GitHub's Actions API, as far as a lever needs it: dispatch a workflow, list its runs, look at one.
+"""GitHub's Actions API, as far as a lever needs it: look at a workflow, dispatch it, list its runs, look at one.
 
 Source: https://docs.github.com/en/rest/actions/workflows and https://docs.github.com/en/rest/actions/workflow-runs
 """
@@ -74,6 +74,14 @@ class Actions:
         if not isinstance(found, list):
             raise Silent("GitHub: the list of runs is not shaped as expected")
         return tuple(_run(one) for one in found)
+
+    async def workflow(self, lever: WorkflowLever) -> str:
+        """The state of the workflow itself: `active`, or why it is not. Raises CallFailed."""
+        said = await self._ask("GET", _workflow(lever))
+        state = said.get("state") if isinstance(said, dict) else None
+        if not isinstance(state, str):
+            raise Silent("GitHub: the workflow is not shaped as expected")
+        return state
 
     async def run(self, lever: WorkflowLever, id: int) -> WorkflowRun:
         """Raises CallFailed."""

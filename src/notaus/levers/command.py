@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import shutil
 import signal
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -110,6 +111,19 @@ class CommandPuller:
         except (OSError, ValueError) as error:
             return _result(action, Outcome.REFUSED, f"{argv[0]} cannot be run: {error}")
         return await self._judged(lever, action, environment, ended)
+
+    async def ready(self, service: Service, rung: str, lever: CommandLever) -> tuple[str, str]:
+        """Whether its programs are there (`yes`, `no`, `?`), and what `check` says; the program itself is not run."""
+        for argv in filter(None, (lever.argv, lever.check, lever.undo)):
+            if shutil.which(argv[0]) is None:
+                return "no", f"{argv[0]} is no program that can be run here"
+        if not lever.check:
+            return "yes", f"{lever.argv[0]} is there; it is not run"
+        asked = Invoke(rung, "check", "notaus check", 0, look_only=True)
+        seen = await self._in_force(lever, _environment(service, asked))
+        if seen is None:
+            return "?", f"{lever.argv[0]} is there; its check `{' '.join(lever.check)}` says neither yes (0) nor no (1)"
+        return "yes", f"{lever.argv[0]} is there; its check says that it is {'' if seen else 'not '}in force"
 
     async def _judged(
         self, lever: CommandLever, action: Invoke, environment: Mapping[str, str], ended: Ended

@@ -105,6 +105,14 @@ class Actions:
         self.runs.append(run)
         return run
 
+    def workflow(self, call: Call) -> Answer:
+        """``GET …/actions/workflows/{workflow}``; files that begin with ``disabled`` were disabled by somebody."""
+        if (wrong := wrong_with_access(call) or _missing(call)) is not None:
+            return wrong
+        file = call.params["workflow"]
+        state = "disabled_manually" if file.startswith("disabled") else "active"
+        return json_answer({"id": 1, "name": _name(file), "path": f".github/workflows/{file}", "state": state})
+
     def listed(self, call: Call) -> Answer:
         """``GET …/actions/workflows/{workflow}/runs``, the newest first; ``event`` and ``created=>=TIME`` narrow it."""
         if (wrong := wrong_with_access(call) or _missing(call)) is not None:

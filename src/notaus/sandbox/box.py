@@ -85,6 +85,7 @@ class Sandbox:
         self.account.add_token(token)
         self.rows = Rows(self.now, random.Random(f"rows {seed}"))
         self.kv_namespace, self.zone = KV_NAMESPACE, ZONE
+        self.graphql = GraphQL(self.rows, self.account, self.zone)
         self.kv = Kv(self.now, self.journal, random.Random(f"kv {seed}"), lags.kv)
         self.kv.create(KV_NAMESPACE, "KV_CANARY_CONFIG")
         self.workers = {
@@ -126,7 +127,7 @@ class Sandbox:
                 s3=S3(self.account, self.bindings),
                 scripts=ScriptRoutes(self.workers, self.tails),
                 sql=AnalyticsEngine(self.rows),
-                graphql=GraphQL(self.rows, self.account, self.zone),
+                graphql=self.graphql,
                 telemetry=Telemetry(self.rows, self.workers),
                 services={"pix-immo": self.pix_immo.answer, "bookstrack": self.bookstrack.answer},
                 served=self.services,

@@ -144,6 +144,7 @@ def _account_routes(account: AccountRoutes) -> Iterator[Route]:
 def _workflow_routes(actions: Actions) -> Iterator[Route]:
     workflow = "pages/github/repos/{owner}/{repository}/actions/workflows/{workflow}"
     yield Route("POST", f"{workflow}/dispatches", actions.dispatch, "workflow")
+    yield Route("GET", workflow, actions.workflow, "workflow.get")
     yield Route("GET", f"{workflow}/runs", actions.listed, "workflow.get")
     yield Route("GET", "pages/github/repos/{owner}/{repository}/actions/runs/{run}", actions.one, "workflow.get")
 
