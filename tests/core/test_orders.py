@@ -261,7 +261,7 @@ def test_a_hold_lets_the_key_through_unless_it_is_for_all() -> None:
     held.take(Hold(held.at, "ann", 3600, "m", all=True))
     held.run(240, BAD)
     assert held.pulled == []
-    assert order(held, Release(held.at, "bob")) == (True, "released: notaus acts again on pix")
+    assert order(held, Release(held.at, "bob")) == (True, "ended: the hold by ann (m); notaus acts again on pix")
     assert held.state.request is not None
     assert order(a_situation(), Release(0, "bob")) == (False, "pix is neither on hold, nor overridden, nor stopped")
 
@@ -518,7 +518,9 @@ def test_the_same_order_twice_is_one_step() -> None:
     assert order(situation, SetRung(situation.at, "bob", None)) == (True, "emergency has begun")
     assert situation.rungs == ["reduced", "emergency"]
     books = a_situation(live="v2", levers=None)
-    assert order(books, RollBack(books.at, "ann")) == (True, "rolling back to v1 has begun")
+    books.take(Hold(books.at, "bob", 3600, "migration 42"))
+    begun = "rolling back to v1 has begun; there is a hold by bob: migration 42"
+    assert order(books, RollBack(books.at, "ann")) == (True, begun)
     assert order(books, RollBack(books.at, "bob", "v1")) == (True, "v1 is on its way already, by ann")
     assert books.rungs == ["v1"]
 

@@ -115,6 +115,16 @@ def test_after_its_time_a_program_is_ended_with_all_it_has_started(
     assert is_gone(int((tmp_path / "pid").read_text()))
 
 
+def test_what_a_program_leaves_running_does_not_hold_its_result_up() -> None:
+    """A script that starts something in the background would count as hanging: lost, after it had done its work."""
+    child = (
+        "import subprocess, sys; subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(60)']); print('on')"
+    )
+    result = pull(CommandLever(python(child), timeout=30))
+    assert (result.outcome, result.detail.rpartition("it ended with ")[2]) == (Outcome.DONE, "0")
+    assert result.notes == ("output: on",)
+
+
 def test_a_pull_that_is_dropped_ends_its_program(tmp_path: Path) -> None:
     """A later step would find an earlier one still at work."""
     code = f"import os, time; open({str(tmp_path / 'pid')!r}, 'w').write(str(os.getpid())); time.sleep(60)"

@@ -76,8 +76,19 @@ class Move:
         return Severity.CRITICAL if Severity.CRITICAL in ranked else Severity.WARNING
 
 
+def stuck(turn: Turn) -> Step | None:
+    """The step whose own lever did not get through in time, and is tried on."""
+    incident = turn.incident
+    step = incident.step if incident is not None and incident.phase is Phase.ACTING else None
+    return step if step is not None and step.waiting and has_own_lever(turn, step) else None
+
+
 def take(turn: Turn, move: Move, *, quiet: bool = False) -> None:
     """Decide a step: open or join the incident, write the intent, pull the lever."""
+    left = stuck(turn)
+    if left is not None and move.rules:  # what is done in its place is judged by what called for it, too
+        still = (turn.service.rule(name) for name in left.rules if turn.service.has_rule(name))
+        move = replace(move, rules=tuple(dict.fromkeys((*move.rules, *still))))
     turn.open(move.severity, quiet=quiet)
     if turn.observing:  # also where a reload turned `act` into `observe` in the middle of it
         turn.update(shadow=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from notaus.core import approval
-from notaus.core.action import Move, free_lesser, handle, has_own_lever, still_wanted, take
+from notaus.core.action import Move, free_lesser, handle, has_own_lever, still_wanted, stuck, take
 from notaus.core.deployment import Doubt
 from notaus.core.evidence import Evidence, gather
 from notaus.core.hold import Hold, Run
@@ -87,17 +87,10 @@ def safer(turn: Turn, rung: str) -> bool:
     """
     wanted = _rank(turn, rung)
     incident, place = turn.incident, turn.place
-    if incident is not None and incident.phase is Phase.ACTING and incident.step is not None and not _stuck(turn):
+    if incident is not None and incident.phase is Phase.ACTING and incident.step is not None and not stuck(turn):
         aim = _rank(turn, incident.step.rung)
         place = aim if place is None else max(place, aim)
     return place is None or wanted > place
-
-
-def _stuck(turn: Turn) -> Step | None:
-    """The step whose own lever did not get through in time, and is tried on."""
-    incident = turn.incident
-    step = incident.step if incident is not None and incident.phase is Phase.ACTING else None
-    return step if step is not None and step.waiting and has_own_lever(turn, step) else None
 
 
 def _propose(turn: Turn, wanted: list[tuple[Breach, str]]) -> None:
@@ -142,11 +135,9 @@ def _act(turn: Turn, acting: list[Proposal], all_: list[Proposal]) -> None:
     request = turn.state.request
     if request is not None and _rank(turn, request.rung) <= _rank(turn, best.rung):
         approval.supersede(turn, best.breach.rule)
-    stuck = _stuck(turn)
-    left = _rules_of(turn, stuck) if stuck is not None else ()  # the verdict on what is done instead judges these too
     move = Move(
         best.rung,
-        tuple(dict.fromkeys((*(p.breach.rule for p in carried), *left))),
+        tuple(p.breach.rule for p in carried),
         f"{best.breach.rule.name}: {best.breach.rule.condition}; seen: {readings(turn, best.breach.rule)}"
         f"{f'; {best.ruling.reason}' if best.ruling.reason else ''}",
         version=best.ruling.version,

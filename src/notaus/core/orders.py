@@ -25,7 +25,7 @@ from notaus.core.event import (
 )
 from notaus.core.incident import Phase, Step
 from notaus.core.ladder import KvLever
-from notaus.core.limits import Permit, rule_instead, rule_on
+from notaus.core.limits import Permit, held, rule_instead, rule_on
 from notaus.core.paging import by_hand, describe, duration, end_notice, fact, notice, recovery, remark, tell
 from notaus.core.release import REMEMBERED
 from notaus.core.release import Release as Announced
@@ -84,10 +84,12 @@ def _release(turn: Turn, order: Release) -> None:
         foreign.end_override(turn, released_by=order.by)
     stopped = turn.state.stopped is not None
     turn.change(stopped=None)
-    if lock is None and not overridden and not stopped:
+    ended = [f"the hold by {lock.by} ({lock.reason})"] if lock is not None else []
+    ended += ["the override"] * overridden + ["the halt"] * stopped
+    if not ended:
         turn.answer(False, f"{turn.service.name} is neither on hold, nor overridden, nor stopped")
         return
-    turn.answer(True, f"released: notaus acts again on {turn.service.name}")
+    turn.answer(True, f"ended: {', '.join(ended)}; notaus acts again on {turn.service.name}")
 
 
 def _trigger(turn: Turn, order: Trigger) -> None:
@@ -206,7 +208,7 @@ def _set(turn: Turn, order: SetRung) -> None:
     approval.withdraw(turn, f"{order.by} has decided")
     why = order.reason or f"ordered by {order.by}"
     take(turn, Move(name, (), why, order.by, only_safer=False), quiet=quiet)
-    turn.answer(True, f"{name} has begun")
+    turn.answer(True, f"{name} has begun{_past_hold(turn, name)}")
 
 
 def _goes_back(turn: Turn, order: SetRung, name: str) -> bool:
@@ -235,8 +237,8 @@ def _beneath(turn: Turn) -> str:
     if len(turn.state.beyond) > 1:
         return turn.state.beyond[-2]
     ladder, place = turn.service.ladder, turn.underneath
-    held = [rung.name for rung in ladder.own if place is not None and ladder.place_of(rung.name) <= place]
-    return held[-1] if held else ladder.rungs[0].name
+    reached = [rung.name for rung in ladder.own if place is not None and ladder.place_of(rung.name) <= place]
+    return reached[-1] if reached else ladder.rungs[0].name
 
 
 def _take_back(turn: Turn, order: SetRung, standing: str, beneath: str) -> None:
@@ -292,7 +294,13 @@ def _roll_back(turn: Turn, order: RollBack) -> None:
     why = order.reason or f"ordered by {order.by}"
     move = Move(rung, (), why, order.by, version.id, blamed, accept_changed_secrets=order.accept_changed_secrets)
     take(turn, move)
-    turn.answer(True, f"rolling back to {version.label} has begun")
+    turn.answer(True, f"rolling back to {version.label} has begun{_past_hold(turn, rung)}")
+
+
+def _past_hold(turn: Turn, rung: str) -> str:
+    """A hold stops automation, and no person; whoever orders the step in spite of one is told of it."""
+    lock = turn.state.lock
+    return f"; there is a hold by {lock.by}: {lock.reason}" if lock is not None and held(turn, rung) else ""
 
 
 def _target(turn: Turn, order: RollBack) -> tuple[Version | None, str]:

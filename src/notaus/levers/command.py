@@ -24,6 +24,7 @@ KEPT_BYTES = 2_000
 CHECK_SECONDS = 20.0
 GRACE_SECONDS = 5.0
 """Between the request to end and the end by force."""
+LOOK_SECONDS = 0.05
 PASSED_ON = ("PATH", "HOME", "LANG", "TZ", "CREDENTIALS_DIRECTORY")
 """All that a program sees of the daemon's environment, which is full of secrets."""
 
@@ -50,18 +51,18 @@ async def run(argv: Sequence[str], environment: Mapping[str, str], seconds: floa
         env=dict(environment),
         start_new_session=True,
     )
-    tail = bytearray()
+    tail, status = bytearray(), None
+    reading = asyncio.ensure_future(_read(process, tail))
     try:
         async with asyncio.timeout(seconds):
-            await _read(process, tail)
-            status: int | None = await process.wait()
+            status = await _exit(process, reading)
     except TimeoutError:
         _signal(process, signal.SIGTERM)
-        await _buried(process, tail)
-        status = None
+        await _buried(process, reading)
     finally:
         _signal(process, signal.SIGKILL)
-        await _buried(process, tail)
+        await _buried(process, reading)
+        reading.cancel()
     return Ended(status, tail.decode("utf-8", "replace"))
 
 
@@ -72,12 +73,21 @@ async def _read(process: asyncio.subprocess.Process, tail: bytearray) -> None:
         del tail[:-KEPT_BYTES]
 
 
-async def _buried(process: asyncio.subprocess.Process, tail: bytearray) -> None:
+async def _exit(process: asyncio.subprocess.Process, reading: asyncio.Future[None]) -> int:
+    """The program's own exit status; what it has started may hold its output open for long after."""
+    while process.returncode is None:
+        if reading.done():
+            return await process.wait()
+        await asyncio.wait((reading,), timeout=LOOK_SECONDS)
+    return process.returncode
+
+
+async def _buried(process: asyncio.subprocess.Process, reading: asyncio.Future[None]) -> None:
     """Wait for the program's end, and for that of everybody who holds its output."""
     with contextlib.suppress(TimeoutError):
         async with asyncio.timeout(GRACE_SECONDS):
-            await _read(process, tail)
-            await process.wait()
+            await _exit(process, reading)
+            await asyncio.wait((reading,))
             await asyncio.sleep(0)  # lets its pipes be closed
 
 
