@@ -292,4 +292,25 @@ MUTANTS = (
         "a person who puts an old version back is overruled by a workflow",
         "tests/core/test_own_levers.py::test_an_old_version_deployed_meanwhile_is_an_override_all_the_same",
     ),
+    Mutant(
+        "core/action.py",
+        "step if step is not None and step.waiting and has_own_lever(turn, step) else None",
+        "None",
+        "the emergency stop waits for a maintenance page that does not come",
+        "tests/core/test_own_levers.py::test_the_emergency_stop_does_not_wait_for_a_page_that_does_not_come",
+    ),
+    Mutant(
+        "core/action.py",
+        "    if left is not None and move.rules:",
+        "    if False:",
+        "what called for a page that does not come is forgotten over the stop that came instead",
+        "tests/core/test_own_levers.py::test_the_page_is_tried_again_where_the_emergency_stop_did_not_help",
+    ),
+    Mutant(
+        "core/decision.py",
+        "        free_lesser(turn, step)\n",
+        "        pass\n",
+        "a rule carried along counts as acted on though nothing was done",
+        "tests/core/test_own_levers.py::test_a_rule_carried_along_acts_for_itself_once_the_page_does_not_come",
+    ),
 )

@@ -138,4 +138,18 @@ MUTANTS = (
         "a program sees every token of the daemon",
         "tests/levers/test_command.py::test_there_is_no_shell_and_nothing_of_ours_in_the_environment",
     ),
+    Mutant(
+        "levers/command.py",
+        "while process.returncode is None:\n        if reading.done():\n            return await process.wait()",
+        "while not reading.done():",
+        "a script that starts something in the background counts as lost",
+        "tests/levers/test_command.py::test_what_a_program_leaves_running_does_not_hold_its_result_up",
+    ),
+    Mutant(
+        "cloudflare/tail.py",
+        "log.redact_address(url, whole=True)",
+        "pass",
+        "the address of a live tail, as good as a password, stands in the log",
+        "tests/custody/test_tail.py::test_the_address_of_a_tail_is_known_to_nobody",
+    ),
 )
