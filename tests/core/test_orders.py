@@ -25,7 +25,7 @@ from notaus.core.event import (
 )
 from notaus.core.foreign import LISTED
 from notaus.core.incident import Phase
-from notaus.core.page import Message
+from notaus.core.page import Message, Stage
 from notaus.core.rule import Alert, Severity
 from notaus.core.service import Mode, OverridePolicy
 from notaus.core.state import Notice, State
@@ -686,6 +686,57 @@ def test_where_data_cannot_exist_a_named_person_attests() -> None:
     assert order(situation, RestoreOrder(situation.at, "ann", (need.text,)))[1].startswith("nothing to restore")
     fresh = Situation(a_service(restore=Restore((need,))), situation.state)
     assert "no data" in order(fresh, RestoreOrder(fresh.at, "ann"))[1]
+
+
+def test_what_was_known_an_hour_ago_meets_no_prerequisite() -> None:
+    """The way back would begin blind: all was well until the data stopped."""
+    need = RestoreNeed("native.error_rate < 1%", a_comparison("native.error_rate < 1%"))
+    situation = a_situation(a_service(restore=Restore((need,))), rung="reduced")
+    situation.run(300)
+    situation.pending = frozenset(situation.service.signals)
+    situation.run(3600)
+    granted, said = order(situation, RestoreOrder(situation.at, "ann"))
+    assert (granted, situation.pulled) == (False, [])
+    assert 'no data; --attest "native.error_rate < 1%"' in said
+
+
+def closed_by_ann(situation: Situation) -> tuple[Stage, str]:
+    """What the public is told of an incident that a person closes, and how the page ends."""
+    order(situation, Close(situation.at, "ann", situation.incident.id, "enough"))
+    return situation.said[-1].public.stage, situation.said[-1].title
+
+
+def test_closing_what_is_not_over_tells_the_public_nothing_else() -> None:
+    """ "All systems operating normally", while a tenth of all requests fails."""
+    left = "enough; nothing showed that it is over: a public status page is left as it is"
+    situation = a_situation()
+    situation.until(Phase.UNRESOLVED, {"r2.failures": 9})
+    assert closed_by_ann(situation) == (Stage.INVESTIGATING, f"pix: closed: by ann: {left}")
+    validating = a_situation()
+    validating.until(Phase.VALIDATING, BAD)
+    assert closed_by_ann(validating)[0] is Stage.MONITORING
+    silent = a_situation(a_service(mode=Mode.ACT))
+    silent.until(Phase.VALIDATING, BAD)
+    silent.pending = frozenset(silent.service.signals)
+    silent.run(120)
+    assert closed_by_ann(silent)[0] is Stage.MONITORING
+    reported = a_situation()
+    order(reported, Trigger(reported.at, "ann", "database errors", "rows are missing"))
+    assert closed_by_ann(reported)[0] is not Stage.RESOLVED
+
+
+def test_closing_what_is_over_says_so_to_the_public() -> None:
+    """The status page would tell of an incident for days after its end."""
+    helped = a_situation()
+    helped.until(Phase.MITIGATED, BAD)
+    assert closed_by_ann(helped) == (Stage.RESOLVED, "pix: closed: by ann: enough")
+    clear = a_situation()
+    clear.until(Phase.VALIDATING, MILD)
+    clear.run(60)
+    assert closed_by_ann(clear)[0] is Stage.RESOLVED
+    ordered = a_situation()
+    order(ordered, SetRung(ordered.at, "ann", "emergency"))
+    assert closed_by_ann(ordered)[0] is Stage.RESOLVED
 
 
 def test_only_time_with_every_rule_clear_counts_and_a_breach_ends_the_ramp() -> None:

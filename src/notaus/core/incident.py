@@ -246,6 +246,8 @@ class Incident:
     impact: Impact | None = None
     """What it has cost so far; counted until it is mitigated."""
     closed_at: int | None = None
+    closed_in: Phase | None = None
+    """The phase in which a person closed it though nothing showed that it was over; None otherwise."""
 
     def moved(self, cause: Cause) -> Incident:
         """This incident after `cause`; an assertion fails where the table has no such move.

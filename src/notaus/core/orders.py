@@ -23,7 +23,8 @@ from notaus.core.event import (
     SetRung,
     Trigger,
 )
-from notaus.core.incident import Phase, Step
+from notaus.core.hold import Truth, answer_at
+from notaus.core.incident import Incident, Phase, Step
 from notaus.core.ladder import KvLever
 from notaus.core.limits import Permit, held, rule_instead, rule_on
 from notaus.core.paging import by_hand, describe, duration, end_notice, fact, notice, recovery, remark, tell
@@ -331,7 +332,26 @@ def _close(turn: Turn, order: Close) -> None:
         return
     turn.answer(True, f"{incident.id} is closed")
     approval.withdraw(turn, f"{order.by} closes the incident")
-    close(turn, f"by {order.by}: {order.reason}")
+    left = ""
+    if not _over(turn, incident):
+        turn.update(closed_in=incident.phase)
+        left = "; nothing showed that it is over: a public status page is left as it is"
+    close(turn, f"by {order.by}: {order.reason}{left}")
+
+
+def _over(turn: Turn, incident: Incident) -> bool:
+    """Whether a step helped, or all that caused the incident is known to be clear by now."""
+    if incident.quiet or incident.phase in (Phase.MITIGATED, Phase.RAMPING):
+        return True
+    rules = [turn.service.rule(name) for name in incident.rules if turn.service.has_rule(name)]
+    return all(_clear(turn, rule) for rule in rules)
+
+
+def _clear(turn: Turn, rule: Rule) -> bool:
+    newest = turn.rule_state(rule.name).newest
+    if rule.trigger or newest is None or turn.at - newest > turn.service.settle(rule) + turn.service.step + 60:
+        return False
+    return answer_at(rule, turn.history, newest) is Truth.FALSE
 
 
 def _judge(turn: Turn, order: Judge) -> None:

@@ -10,7 +10,7 @@ from notaus.core.hold import Hold, Truth, compare
 from notaus.core.incident import Cause, Phase, Ramp, Step
 from notaus.core.ladder import KvLever
 from notaus.core.paging import by_hand, duration, fact, tell
-from notaus.core.rule import INVESTIGATE, Rule, Severity
+from notaus.core.rule import INVESTIGATE, Comparison, Rule, Severity
 from notaus.core.turn import Turn
 from notaus.core.verification import RampStep, RestoreNeed
 
@@ -66,12 +66,9 @@ def _check(turn: Turn, need: RestoreNeed, by: str, attest: tuple[str, ...]) -> F
     attested = any(_same(text, need.text) for text in attest)
     if need.condition is None:
         return Finding(need.text, attested, f"attested by {by}" if attested else f'--attest "{need.text}"')
-    newest = min((s.at for n in need.condition.signals if (s := turn.history.newest(n)) is not None), default=None)
-    if newest is None:
-        answers = []
-    else:
-        times = range(newest - RECENT, newest + 1, turn.service.step)
-        answers = [compare(need.condition, turn.history, at) for at in times]
+    newest = _newest(turn, need.condition)
+    times = range(0) if newest is None else range(newest - RECENT, newest + 1, turn.service.step)
+    answers = [compare(need.condition, turn.history, at) for at in times]
     if Truth.FALSE in answers:
         return Finding(need.text, False, "it is not so")
     if answers and all(a is Truth.TRUE for a in answers):
@@ -79,6 +76,13 @@ def _check(turn: Turn, need: RestoreNeed, by: str, attest: tuple[str, ...]) -> F
     return Finding(
         need.text, attested, f"no data; attested by {by}" if attested else f'no data; --attest "{need.text}"'
     )
+
+
+def _newest(turn: Turn, condition: Comparison) -> int | None:
+    """The grid time up to which the condition's signals are known; None where that is too long ago to tell of now."""
+    settle = max(turn.service.signals[name].settle for name in condition.signals)
+    newest = [sample.at if (sample := turn.history.newest(name)) is not None else 0 for name in condition.signals]
+    return min(newest) if turn.at - min(newest) <= settle + turn.service.step + 60 else None
 
 
 def _same(given: str, wanted: str) -> bool:

@@ -41,14 +41,15 @@ _NOT_DONE = (Outcome.REFUSED, Outcome.FOREIGN)
 
 
 def stage(incident: Incident) -> Stage:
-    """The incident in the words of a status page.
+    """The incident in the words of a status page; one that was closed while it lasted stays as it was.
 
     Nothing is in force yet, or it did not help: investigating. It is in force: identified, and once verified
     monitoring. The verdict is that it helped: resolved, though the way back to normal is still to come.
     """
-    if incident.phase in (Phase.MITIGATED, Phase.RAMPING, Phase.CLOSED):
+    phase = incident.closed_in or incident.phase
+    if phase in (Phase.MITIGATED, Phase.RAMPING, Phase.CLOSED):
         return Stage.RESOLVED
-    if incident.phase is not Phase.VALIDATING or incident.step is None:
+    if phase is not Phase.VALIDATING or incident.step is None:
         return Stage.INVESTIGATING
     return Stage.MONITORING if incident.step.verified else Stage.IDENTIFIED
 
@@ -61,7 +62,8 @@ def public(turn: Turn, *, ended: bool) -> Public:
     if step is not None and incident.acted:
         remedy = _remedy(turn, step)
     minutes = _minutes(turn, step) if step is not None and incident.phase in _UNDER_WAY else None
-    return Public(Stage.RESOLVED if ended else stage(incident), turn.service.title, _symptom(turn), remedy, minutes)
+    found = Stage.RESOLVED if ended and incident.closed_in is None else stage(incident)
+    return Public(found, turn.service.title, _symptom(turn), remedy, minutes)
 
 
 def _remedy(turn: Turn, step: Step) -> Remedy:
