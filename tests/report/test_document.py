@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from hashlib import sha256
 from pathlib import Path
 from xml.etree import ElementTree
@@ -12,7 +13,7 @@ import pytest
 from notaus.core.service import Service
 from notaus.custody import Folder
 from notaus.journal import Journal
-from notaus.report import Document, Findings, find, kept, render
+from notaus.report import Document, Findings, find, kept, place, render
 from tests.report.plays import PROJECT, played
 
 GOLDEN = Path(__file__).parent / "golden"
@@ -102,7 +103,7 @@ def test_a_chart_shows_the_samples_the_bound_and_what_was_done(tmp_path: Path) -
     assert [text for text in ("opened", "recovered", "done: v1.9.0 deployed") if text not in svg] == []
 
 
-DOCUMENT = Document("2026-09-21_b2a_incident", "made\n", {"a.svg": "<svg/>"})
+DOCUMENT = Document("pix-1", "2026-09-21_b2a_incident", "made\n", {"a.svg": "<svg/>"})
 
 
 def test_what_a_person_has_written_stays(tmp_path: Path) -> None:
@@ -116,6 +117,20 @@ def test_what_a_person_has_written_stays(tmp_path: Path) -> None:
     assert kept(DOCUMENT, tmp_path, force=True) == path
     assert path.read_text() == "made\n"
     assert sorted(p.name for p in tmp_path.rglob("*")) == ["2026-09-21_b2a_incident", path.name, "a.svg"]
+
+
+def test_two_incidents_of_a_day_have_a_document_each(tmp_path: Path) -> None:
+    """The second would be written over the first, root cause and all, or never be written."""
+    first = kept(replace(DOCUMENT, markdown="**Incident:** `pix-1`\n"), tmp_path)
+    other = replace(DOCUMENT, incident="pix-2", markdown=f"**Incident:** `pix-2`\n![a]({DOCUMENT.stem}/a.svg)\n")
+    second = kept(other, tmp_path)
+    assert first is not None
+    assert second == place(other, tmp_path) == tmp_path / f"{DOCUMENT.stem}-2.md"
+    assert second.read_text() == f"**Incident:** `pix-2`\n![a]({DOCUMENT.stem}-2/a.svg)\n"
+    assert (tmp_path / f"{DOCUMENT.stem}-2" / "a.svg").exists()
+    assert kept(other, tmp_path) is None
+    assert kept(other, tmp_path, force=True) == second
+    assert first.read_text() == "**Incident:** `pix-1`\n"
 
 
 def test_text_from_outside_is_only_text(tmp_path: Path) -> None:

@@ -25,7 +25,7 @@ def command(
     from notaus.cli.desk import settings_of
     from notaus.cli.records import Records
     from notaus.cli.terminal import emit
-    from notaus.report import find, kept, render
+    from notaus.report import find, kept, place, render
 
     settings = settings_of(config)
     with Records.opened(config, settings) as records:
@@ -40,7 +40,7 @@ def command(
         document = render(find(records.journal, service, incident, settings.incidents / incident))
     path = None if to is None else kept(document, to, force=force)
     if to is not None and path is None:
-        raise NotausError(f"{to / document.stem}.md is there already, and may have been edited: --force writes it anew")
+        raise NotausError(f"{place(document, to)} is there already, and may have been edited: --force writes it anew")
     if json_:
         emit({"incident": incident, "path": None if path is None else str(path), "markdown": document.markdown})
     else:

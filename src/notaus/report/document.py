@@ -28,7 +28,7 @@ def render(found: Findings) -> Document:
     charts = {f"{signal}.svg": _chart(found, signal) for signal in found.series}
     parts = [_head(found), _timeline(found), _root_cause(), _impact(found), _done(found), _values(found, name)]
     parts += [_times(found), _kept(found), _people()]
-    return Document(name, "\n\n".join("\n".join(part) for part in parts) + "\n", charts)
+    return Document(found.incident.id, name, "\n\n".join("\n".join(part) for part in parts) + "\n", charts)
 
 
 def _head(found: Findings) -> Iterator[str]:
