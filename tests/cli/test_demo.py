@@ -14,7 +14,7 @@ import pytest
 
 from notaus.cli.demo.stage import CONFIG as EMBEDDED
 from notaus.sandbox.workerd import find
-from tests.cli.conftest import CONFIG, call, process, wait_until
+from tests.cli.conftest import CONFIG, SURROUNDINGS, call, process, wait_until
 
 PROJECT = Path(__file__).parents[2]
 
@@ -84,6 +84,21 @@ def _is_ended_by(number: signal.Signals, tmp_path: Path) -> None:
         assert started.stderr is not None
         assert "Traceback" not in started.stderr.read()
         wait_until(lambda: not any(alive(child) for child in children), 25)
+
+
+def test_a_kept_demo_is_found_with_the_configuration_it_runs_with(tmp_path: Path) -> None:
+    """`notaus check` beside it would ask SQLite what only PostgreSQL understands, and say that nothing is ready."""
+    with process("demo", "--keep", "--json", env={"TMPDIR": str(tmp_path)}) as started:
+        assert started.stdout is not None
+        while json.loads(started.stdout.readline())["event"] != "daemon":
+            pass
+        wait_until(lambda: any(tmp_path.glob("*/env")), 25)
+        directory = next(tmp_path.iterdir())
+        script = '. "$0/env" && exec "$1" -m notaus check --json'
+        command = ["sh", "-c", script, str(directory), sys.executable]
+        done = subprocess.run(command, env=SURROUNDINGS, capture_output=True, text=True, timeout=120, check=False)
+        asked = {found["what"]: found["ready"] for found in json.loads(done.stdout)["findings"]}
+        assert asked["pix-immo: signals.orphaned_intents"] == "yes"
 
 
 def test_a_speed_that_no_machine_keeps_up_with_is_refused() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -38,6 +39,14 @@ def test_a_scenario_that_holds_is_ok() -> None:
     """The users' own unit tests would tell them nothing."""
     found = call("test", "--config", CONFIG, HOLDS)
     assert (found.code, found.out) == (0, "ok 2m59s above 3 % is not three minutes\n")
+
+
+def test_the_origins_of_the_surroundings_are_no_part_of_a_scenario() -> None:
+    """In a shell that speaks to a demo or to staging, each step of each scenario would be unverified."""
+    origins = json.dumps({"api.pix.immo": "http://127.0.0.1:9", "api.oooefam.net": "http://127.0.0.1:9"})
+    verified = GIVEN / "137-killed-while-verifying.yaml"
+    found = call("test", "--config", CONFIG, verified, env={"NOTAUS_ORIGINS": origins})
+    assert found.code == 0, found.out
 
 
 def test_a_scenario_that_differs_fails_with_the_first_difference(differing: Path) -> None:

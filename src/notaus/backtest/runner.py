@@ -162,6 +162,7 @@ class _Stage:
         settings = replace(
             settings,
             cloudflare=cloudflare,
+            origins={},  # those of the surroundings stand for services that are not this sandbox's
             github=GitHubActions(SecretStr("scenario"), "https://api.github.com"),
             channels=replace(settings.channels, webhook=sink),
             budgets=replace(settings.budgets, api=(10**9, 300), graphql=(10**9, 300)),

@@ -216,8 +216,8 @@ def _surroundings() -> dict[str, str]:
 
 
 def _keep_environment(directory: Path, variables: Mapping[str, str]) -> None:
-    """For `--keep`: other commands find this daemon with `. DIRECTORY/env`."""
-    variables = {**variables, "NOTAUS_CONFIG": str(CONFIG)}
+    """For `--keep`: other commands find this daemon, and the configuration it runs with, by `. DIRECTORY/env`."""
+    variables = {**variables, "NOTAUS_CONFIG": str(directory / "config")}
     quoted = {name: value.replace("'", "'\\''") for name, value in variables.items()}
     (directory / "env").write_text("".join(f"export {name}='{value}'\n" for name, value in quoted.items()))
 
