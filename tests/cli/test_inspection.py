@@ -106,8 +106,11 @@ async def test_each_permission_that_is_missing_is_named_with_the_group_that_gran
         ("kv.read", "Workers KV Storage Read", "account 023e105f4ecef8ad9ca31a8372d0c353 (for the steering key)"),
         ("telemetry.write", "Workers Observability Write",
          "account 023e105f4ecef8ad9ca31a8372d0c353 (for evidence: telemetry)"),
+        ("scripts.read", "Workers Scripts Read", "account 023e105f4ecef8ad9ca31a8372d0c353 "
+         "(for evidence: deployments, evidence: versions, evidence: telemetry)"),
+        ("r2.read", "Workers R2 Storage Read", "account 023e105f4ecef8ad9ca31a8372d0c353 (for evidence: logs)"),
     ):  # fmt: skip
-        site.token(*(EVERYTHING - {permission}))
+        site.token(*(EVERYTHING - {permission, "r2.write"}))
         found = await site.found("pix-immo")
         assert told(found, f"pix-immo: {group}") == (
             "no",
@@ -274,6 +277,93 @@ async def test_what_the_plan_allows_is_held_against_what_is_asked(site: Set, box
         answer, why = told(await site.found("bookstrack"), f"bookstrack: {what}")
         assert answer == "no"
         assert "shorten its `for` or `window`" in why
+
+
+EVIDENCE = {
+    "connections": ("yes", "1 row"),
+    "long_queries": ("yes", " row"),
+    "routes": ("yes", "rows of the last hour"),
+    "qa": ("yes", "answered 200, "),
+    "logs": ("?", "0 objects under `b2a/`"),
+    "upload": ("?", "piximmo-media is there; whether it takes a write only a write shows"),
+    "deployments": ("yes", "pix-immo-api is there"),
+    "versions": ("yes", "pix-immo-api is there"),
+    "telemetry": ("yes", "pix-immo-api logs 100 % of its invocations"),
+}
+
+
+async def test_evidence_is_asked_for_once_and_nothing_is_written(site: Set, box: Sandbox) -> None:
+    """Whether a question has an answer would show in the incident; a bucket of the users would be written to by a check."""
+    found, objects = await site.found("pix-immo"), len(box.bindings.objects)
+    for name, (answer, words) in EVIDENCE.items():
+        assert told(found, f"pix-immo: evidence.{name}")[0] == answer, found[f"pix-immo: evidence.{name}"]
+        assert words in told(found, f"pix-immo: evidence.{name}")[1]
+    assert "pix-immo: evidence.samples" not in found
+    assert {r.method for r in box.journal.requests if "r2/" in r.path} == {"GET"}
+    assert len(box.bindings.objects) == objects == 0
+    assert not list(site.directory.parent.rglob("manifest.json"))
+
+
+UNANSWERABLE = {
+    "table": ("FROM pg_stat_activity}", "FROM pg_stat_activty}", "connections", "the database: no such table"),
+    "column": ("SELECT pid,", "SELECT pidd,", "long_queries", "the database: no such column: pidd"),
+    "dataset": ("AS failed FROM pix_canary", "AS failed FROM pix_canari", "devices", "no such dataset"),
+    "function": ("SELECT blob5, sum(", "SELECT blob5, summe(", "places", "Analytics Engine: "),
+    "bucket": ("objects: logs-canary", "objects: logs-canari", "logs", "R2: GET logs-canari: 404 NoSuchBucket"),
+    "written": ("test_write: piximmo-media", "test_write: piximo", "upload", "R2: GET piximo: 404 NoSuchBucket"),
+    "worker": ("worker: pix-immo-api", "worker: pix-imo-api", "deployments", "answered 404: This Worker does not exist"),
+    "logs": ("worker: pix-immo-api", "worker: pix-imo-api", "telemetry", "answered 404: This Worker does not exist"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", UNANSWERABLE)
+async def test_a_question_without_an_answer_is_not_ready(name: str, site: Set) -> None:
+    """A misspelled table would be found out when the connections of that minute are gone."""
+    old, new, question, words = UNANSWERABLE[name]
+    site.change(old, new)
+    answer, why = told(await site.found("pix-immo"), f"pix-immo: evidence.{question}")
+    assert answer == "no"
+    assert words in why
+
+
+async def test_an_answer_that_says_nothing_is_told(site: Set) -> None:
+    """A condition that no row meets would be kept as an empty table each time."""
+    where = "WHERE blob1 = 'native' AND timestamp > {from} AND timestamp <= {to} GROUP BY blob4"
+    site.change(where, where.replace("native", "nativ"))
+    assert told(await site.found("pix-immo"), "pix-immo: evidence.routes") == ("?", "0 rows of the last hour")
+
+
+async def test_an_address_tells_what_it_answered(site: Set, box: Sandbox) -> None:
+    """The page of an address that is not there, or nothing, would be kept of each incident."""
+    what, address = "bookstrack: evidence.health", f"{BASE}/status/api/v2/summary.json"
+    site.change("{name: health, get: https://api.oooefam.net/health}", f"{{name: health, get: {address}}}")
+    answers = []
+    for fault in ([], [404], ["reset"]):
+        if fault:
+            box.faults.add("status", fault)
+        answer, why = told(await site.found("bookstrack"), what)
+        answers.append((answer, why.partition(",")[0]))
+    assert answers == [
+        ("yes", "answered 200"), ("?", "answered 404"), ("no", f"no answer from {address}: ReadError"),
+    ]  # fmt: skip
+
+
+async def test_a_worker_that_keeps_no_logs_is_told_and_must_be_open_to_a_tail(site: Set, box: Sandbox) -> None:
+    """Neither its logs nor the tail that stands in for them would be there, and check would have said ready."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(box.worker("pix-immo").settings, "observability", {"enabled": False})
+        found = await site.found("pix-immo")
+        answer, why = told(found, "pix-immo: evidence.telemetry")
+        assert answer == "?"
+        assert why.startswith("telemetry: pix-immo-api logs no invocations; turn on `observability`")
+        assert "a live tail of the minute after the action" in why
+        assert told(found, "pix-immo: Workers Tail Read") == ("yes", "used once, for evidence: telemetry, a live tail")
+        site.token(*(EVERYTHING - {"tail.read"}))
+        answer, why = told(await site.found("pix-immo"), "pix-immo: Workers Tail Read")
+        assert answer == "no"
+        assert "add the permission group `Workers Tail Read` for account 023e105f4ecef8ad9ca31a8372d0c353" in why
+        assert not box.tails.of("pix-immo-api")
+    assert "pix-immo: Workers Tail Read" not in await site.found("pix-immo")
 
 
 LADDER = "rungs: {normal: current, rolled_back: last known stable}"

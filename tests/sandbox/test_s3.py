@@ -12,7 +12,7 @@ from notaus.sandbox import Sandbox
 
 from .conftest import START, Clock
 
-URL = "https://account.r2.cloudflarestorage.com/media/a"
+URL = "https://account.r2.cloudflarestorage.com/piximmo-media/a"
 
 
 @pytest.mark.parametrize(
@@ -37,3 +37,17 @@ async def test_a_put_needs_the_signature_and_the_permission(
         answer = await http.put(URL, content=b"x", headers=headers)
     assert (answer.status_code, code in answer.text) == (status, True)
     assert len(box.bindings.objects) == (status == 200)
+
+
+async def test_a_bucket_is_there_once_it_was_made(clock: Clock) -> None:
+    """A bucket whose name is misspelled would be an empty one here, and none at Cloudflare."""
+    box = Sandbox(clock)
+    token = box.account.add_token("of-the-buckets", {"r2.write"})
+    keys = Keys(token.id, sha256(token.value.encode()).hexdigest())
+    bucket = httpx.URL("https://account.r2.cloudflarestorage.com/backups")
+    statuses = []
+    async with httpx.AsyncClient(transport=box.transport()) as http:
+        for method in ("GET", "PUT", "GET"):
+            answer = await http.request(method, bucket, headers=signed(method, bucket, b"", keys, int(START)))
+            statuses.append(answer.status_code)
+    assert statuses == [404, 200, 200]

@@ -13,14 +13,16 @@ import httpx
 from notaus.app import Outside
 from notaus.cli import findings
 from notaus.cli.findings import Finding
-from notaus.cli.permissions import Need, judged, needs
+from notaus.cli.permissions import Need, judged, listening, needs
 from notaus.cli.thresholds import Usual, day
 from notaus.clock import Clock, SystemClock
 from notaus.cloudflare import tokens
 from notaus.cloudflare.budget import Ledger
 from notaus.cloudflare.client import Client
+from notaus.cloudflare.deployments import Deployments
 from notaus.cloudflare.graphql import Scope
 from notaus.cloudflare.limits import limits_of
+from notaus.cloudflare.telemetry import NotLogged, Telemetry
 from notaus.cloudflare.tokens import Policies, Probe, Token
 from notaus.config import Configuration
 from notaus.config.settings import SQLITE
@@ -30,7 +32,7 @@ from notaus.core.deployment import Registry
 from notaus.core.ladder import DeploymentLever, Rung
 from notaus.core.noise import Noise
 from notaus.core.sample import Readings
-from notaus.core.service import Contact, Service
+from notaus.core.service import Contact, Exhibit, Service
 from notaus.core.state import State
 from notaus.core.world import DeploymentsView, KvView
 from notaus.daemon import cohorts
@@ -158,7 +160,7 @@ class Inspection:
     async def _service(self, service: Service) -> AsyncIterator[Finding]:
         yield Finding(service.name, "mode", "yes" if service.mode == "act" else "?", _mode(service))
         entries = [entry for entry in self.configuration.entries if entry.service == service.name]
-        wanted = needs(service, entries, self.configuration.questions.get(service.name, {}))
+        wanted = needs(service, entries, self.configuration.questions.get(service.name, {}), self.outside.edge)
         for finding in await asyncio.gather(*(self._need(service, need) for need in wanted)):
             yield finding
         read = await asyncio.gather(*(self._entry(service, entry) for entry in entries))
@@ -173,6 +175,8 @@ class Inspection:
         for rung in service.ladder.rungs:
             if rung.lever is not None:
                 yield await self._own_lever(service, rung)
+        async for finding in self._evidence(service):
+            yield finding
 
     async def _need(self, service: Service, need: Need) -> Finding:
         token, policies = self.tokens.get((service.account, need.lever)) or self.tokens[service.account, False]
@@ -285,6 +289,43 @@ class Inspection:
             return Finding(service.name, what, *findings.key(service, world))
         assert isinstance(lever, DeploymentLever)
         return Finding(service.name, what, *findings.target(world, lever.stable_after, self.states.get(service.name)))
+
+    async def _evidence(self, service: Service) -> AsyncIterator[Finding]:
+        """What an incident would keep, asked for once; nothing of it is kept. The samples are the journal's own."""
+        if Exhibit.TELEMETRY in service.evidence:
+            async for finding in self._telemetry(service):
+                yield finding
+        names = [name for name in service.evidence if name not in (Exhibit.SAMPLES, Exhibit.TELEMETRY)]
+        for finding in await asyncio.gather(*(self._exhibit(service, name) for name in names)):
+            yield finding
+
+    async def _telemetry(self, service: Service) -> AsyncIterator[Finding]:
+        """Whether the Worker keeps its logs; where it does not, whether it could be listened to."""
+        what = f"evidence.{Exhibit.TELEMETRY}"
+        try:
+            async with asyncio.timeout(PATIENCE):
+                part = await Telemetry(self.outside.clients[service.account]).logged(service.account, service.worker)
+        except NotLogged as error:
+            kept = "all that is kept until then is a live tail of the minute after the action"
+            yield Finding(service.name, what, "?", f"{error}; {kept}")
+            yield await self._need(service, listening(service))
+        except (NotausError, TimeoutError) as error:
+            yield Finding(service.name, what, "no", _reason(error))
+        else:
+            yield Finding(
+                service.name, what, "yes", f"{service.worker} logs {float(part * 100):.3g} % of its invocations"
+            )
+
+    async def _exhibit(self, service: Service, name: str) -> Finding:
+        what, account = f"evidence.{name}", service.account
+        try:
+            async with asyncio.timeout(PATIENCE):
+                if name not in (Exhibit.DEPLOYMENTS, Exhibit.VERSIONS):
+                    return Finding(service.name, what, *await self.outside.questions[account].ready(name, service))
+                await Deployments(self.outside.clients[account]).newest(account, service.worker)
+        except (NotausError, TimeoutError) as error:
+            return Finding(service.name, what, "no", _reason(error))
+        return Finding(service.name, what, "yes", f"{service.worker} is there")
 
     # Channels
 

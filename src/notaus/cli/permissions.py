@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
-from notaus.cloudflare import tokens
+from notaus.cloudflare import r2, tokens
 from notaus.cloudflare.client import Client
+from notaus.cloudflare.edge import Edge
 from notaus.cloudflare.tokens import Policies, Probe, Token
 from notaus.config import sources as kinds
 from notaus.config.sources import Entry, Question, Sql
@@ -14,6 +15,8 @@ from notaus.core.ladder import DeploymentLever, KvLever
 from notaus.core.service import Exhibit, Service
 
 ANALYTICS = (kinds.AnalyticsEngine, kinds.Sql, kinds.Workers, kinds.R2)
+OF_THE_WORKER = (Exhibit.DEPLOYMENTS, Exhibit.VERSIONS, Exhibit.TELEMETRY)
+"""Evidence that is read from the Worker itself; of telemetry, the setting that says whether it logs."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,32 +33,48 @@ class Need:
     """Of the levers' own token, where there is one."""
 
 
-def needs(service: Service, entries: Iterable[Entry], questions: Mapping[str, Question]) -> Iterator[Need]:
-    """In the order in which the dashboard's form asks for them."""
+def needs(service: Service, entries: Iterable[Entry], questions: Mapping[str, Question], edge: Edge) -> Iterator[Need]:
+    """In the order in which the dashboard's form asks for them; buckets are asked through `edge`."""
     account, lever, entries = service.account, service.ladder.lever, list(entries)
     read = [f"signals.{entry.name}" for entry in entries if isinstance(entry.source, ANALYTICS)]
-    read += [f"evidence: {name}" for name, question in questions.items() if isinstance(question, Sql)]
+    read += [_evidence(name) for name, question in questions.items() if isinstance(question, Sql)]
     if read:
         yield Need("Account Analytics Read", ", ".join(read), lambda c: tokens.probe_analytics(c, account))
     for zone in dict.fromkeys(e.source.zone for e in entries if isinstance(e.source, kinds.Http)):
         asked = [f"signals.{e.name}" for e in entries if isinstance(e.source, kinds.Http) and e.source.zone == zone]
         yield Need("Analytics Read", ", ".join(asked), lambda c, z=zone: tokens.probe_zone(c, z), zone)  # type: ignore[misc]
     logs = [f"signals.{entry.name}" for entry in entries if isinstance(entry.source, kinds.Observability)]
-    logs += ["evidence: telemetry"] if Exhibit.TELEMETRY in service.evidence else []
+    logs += [_evidence(Exhibit.TELEMETRY)] if Exhibit.TELEMETRY in service.evidence else []
     if logs:
         yield Need("Workers Observability Write", ", ".join(logs), lambda c: tokens.probe_telemetry(c, account))
-    for kind, group in ((kinds.Objects, "Workers R2 Storage Read"), (kinds.WriteTest, "Workers R2 Storage Write")):
-        if asked := [f"evidence: {name}" for name, question in questions.items() if isinstance(question, kind)]:
-            yield Need(group, ", ".join(asked))
+    if listed := {name: question.bucket for name, question in questions.items() if isinstance(question, kinds.Objects)}:
+        bucket = next(iter(listed.values()))
+        yield Need(r2.READ, ", ".join(map(_evidence, listed)), lambda c: r2.probe(c, edge, account, bucket))
+    if written := [name for name, question in questions.items() if isinstance(question, kinds.WriteTest)]:
+        yield Need(r2.WRITE, ", ".join(map(_evidence, written)))
     if isinstance(lever, KvLever):
         namespace, key = lever.namespace, lever.key
         look = "the steering key"
         yield Need("Workers KV Storage Read", look, lambda c: tokens.probe_kv(c, account, namespace, key))
         yield Need("Workers KV Storage Write", "steps", lever=True)
-    elif isinstance(lever, DeploymentLever):
-        script = lever.script
-        yield Need("Workers Scripts Read", "deployments", lambda c: tokens.probe_script(c, account, script))
+    rollbacks = isinstance(lever, DeploymentLever)
+    read = ["deployments"] if rollbacks else []
+    read += [_evidence(each) for each in OF_THE_WORKER if each in service.evidence]
+    if read:
+        script = lever.script if isinstance(lever, DeploymentLever) else service.worker
+        yield Need("Workers Scripts Read", ", ".join(read), lambda c: tokens.probe_script(c, account, script))
+    if rollbacks:
         yield Need("Workers Scripts Write", "rollbacks", lever=True)
+
+
+def listening(service: Service) -> Need:
+    """What the live tail of a Worker that keeps no logs needs."""
+    wanted_for = f"{_evidence(Exhibit.TELEMETRY)}, a live tail"
+    return Need("Workers Tail Read", wanted_for, lambda c: tokens.probe_tail(c, service.account, service.worker))
+
+
+def _evidence(name: str) -> str:
+    return f"evidence: {name}"
 
 
 def judged(

@@ -23,9 +23,11 @@ from notaus import log
 from notaus.cloudflare import tokens
 from notaus.cloudflare.client import Client
 from notaus.cloudflare.edge import Edge, EdgeAnswer
+from notaus.cloudflare.tokens import Probe
 from notaus.errors import ReadFailed
 
 LIVE = "api.cloudflare.com"
+READ, WRITE = "Workers R2 Storage Read", "Workers R2 Storage Write"
 SECONDS = 10.0
 TEST = b"test\n"
 """What a test write writes."""
@@ -33,6 +35,9 @@ MAX_PAGES = 10
 """Of a thousand keys each: the listing is in the order of keys, so that the newest may stand anywhere."""
 MOST_BYTES = 8 * 1024 * 1024
 """Of all objects together."""
+
+
+DENIED = ("AccessDenied", "Unauthorized")
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +83,11 @@ class R2:
                 room -= len(body)
         return out.getvalue(), room >= MOST_BYTES - sum(each.size for each in found)
 
+    async def count(self, account: str, bucket: str, prefix: str) -> tuple[int, bool]:
+        """How many objects one page of the listing has, and whether there are no more. Raises ReadFailed, CallFailed."""
+        found, more = await self._page(account, bucket, prefix, "")
+        return len(found), not more
+
     async def try_write(self, account: str, bucket: str, key: str) -> Mapping[str, float]:
         """Put an object and delete it again: the seconds that each took. Raises ReadFailed, CallFailed.
 
@@ -94,17 +104,23 @@ class R2:
 
     async def _listed(self, account: str, bucket: str, prefix: str) -> list[Listed]:
         found: list[Listed] = []
-        query = {"list-type": "2", "prefix": prefix}
+        after = ""
         for _ in range(MAX_PAGES):
-            text = (await self._ask(account, "GET", bucket, query)).body.decode(errors="replace")
-            found += [
-                Listed(_text(each, "Key"), _text(each, "LastModified"), int(_text(each, "Size")))
-                for each in re.findall(r"<Contents>(.*?)</Contents>", text, re.DOTALL)
-            ]
-            if not (token := _text(text, "NextContinuationToken")):
+            page, after = await self._page(account, bucket, prefix, after)
+            found += page
+            if not after:
                 return found
-            query = {"list-type": "2", "prefix": prefix, "continuation-token": token}
         raise ReadFailed(f"R2: {bucket} has more than {MAX_PAGES} pages of keys under `{prefix}`: name a longer prefix")
+
+    async def _page(self, account: str, bucket: str, prefix: str, after: str) -> tuple[list[Listed], str]:
+        """A page of the listing, and what the next one is asked for with; empty where there is none."""
+        query = {"list-type": "2", "prefix": prefix, **({"continuation-token": after} if after else {})}
+        text = (await self._ask(account, "GET", bucket, query)).body.decode(errors="replace")
+        found = [
+            Listed(_text(each, "Key"), _text(each, "LastModified"), int(_text(each, "Size")))
+            for each in re.findall(r"<Contents>(.*?)</Contents>", text, re.DOTALL)
+        ]
+        return found, _text(text, "NextContinuationToken")
 
     def _base(self, account: str) -> str:
         """Where the API is somebody else's (a sandbox), so are the buckets, beside it: never those of the real account."""
@@ -124,8 +140,14 @@ class R2:
         answer = await self._edge.send(method, url, headers, body, within=SECONDS, most=MOST_BYTES)
         if not 200 <= answer.status < 300:
             said = _text(answer.body.decode(errors="replace"), "Code")
-            raise ReadFailed(f"R2: {method} {path}: {answer.status} {said}".rstrip())
+            lacks = f"; the token needs the permission {READ if method == 'GET' else WRITE!r}" if said in DENIED else ""
+            raise ReadFailed(f"R2: {method} {path}: {answer.status} {said}".rstrip() + lacks)
         return answer
+
+
+async def probe(client: Client, edge: Edge, account: str, bucket: str) -> Probe:
+    """Reading only: a page of the listing."""
+    return await tokens.probed(READ, R2(client, edge).count(account, bucket, ""))
 
 
 def signed(

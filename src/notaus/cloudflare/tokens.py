@@ -115,32 +115,40 @@ async def accounts(client: Client) -> tuple[str, ...]:
 
 
 async def probe_analytics(client: Client, account: str) -> Probe:
-    return await _probe("Account Analytics Read", AnalyticsEngine(client).query(account, "SHOW TABLES FORMAT JSON"))
+    return await probed("Account Analytics Read", AnalyticsEngine(client).query(account, "SHOW TABLES FORMAT JSON"))
 
 
 async def probe_zone(client: Client, zone: str) -> Probe:
     at = int(client.clock.now())
     times = {"datetime_gt": time_literal(at - 600), "datetime_leq": time_literal(at)}
     node = Node("httpRequestsAdaptiveGroups", times, "count", limit=1, head=True)
-    return await _probe("Analytics Read", GraphQL(client).rows(Scope.zone(zone), [node]))
+    return await probed("Analytics Read", GraphQL(client).rows(Scope.zone(zone), [node]))
 
 
 async def probe_telemetry(client: Client, account: str) -> Probe:
     at = int(client.clock.now())
-    return await _probe("Workers Observability Write", Telemetry(client).alive(account, at - 600, at))
+    return await probed("Workers Observability Write", Telemetry(client).alive(account, at - 600, at))
 
 
 async def probe_kv(client: Client, account: str, namespace: str, key: str, *, lever: bool = False) -> Probe:
     """Reading only: whether the token may write shows at the first write."""
-    return await _probe("Workers KV Storage Read", Kv(client).get(account, namespace, key, lever=lever))
+    return await probed("Workers KV Storage Read", Kv(client).get(account, namespace, key, lever=lever))
 
 
 async def probe_script(client: Client, account: str, script: str, *, lever: bool = False) -> Probe:
     """Reading only: whether the token may deploy shows at the first deployment."""
-    return await _probe("Workers Scripts Read", Deployments(client).newest(account, script, lever=lever))
+    return await probed("Workers Scripts Read", Deployments(client).newest(account, script, lever=lever))
 
 
-async def _probe(permission: str, attempt: Awaitable[object]) -> Probe:
+async def probe_tail(client: Client, account: str, script: str) -> Probe:
+    """Reading only: the list of those who listen."""
+    permission = "Workers Tail Read"
+    call = Call("GET", account_path(account, "workers", "scripts", script, "tails"), permission=permission)
+    return await probed(permission, client.envelope(call))
+
+
+async def probed(permission: str, attempt: Awaitable[object]) -> Probe:
+    """Whether a permission is there, by an attempt that needs it."""
     try:
         await attempt
     except NotausError as error:

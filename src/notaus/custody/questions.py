@@ -25,6 +25,8 @@ from notaus.threads import Threads
 
 MOST_ROWS = 1000
 """Kept of a database's table; a dataset's rows are as many as its own LIMIT allows."""
+TRIED_SECONDS = 3600
+"""The window for which a dataset is asked where there is no incident."""
 
 SUFFIXES: Mapping[type, str] = {Get: "json", WriteTest: "json", Objects: "tar"}
 """A table otherwise."""
@@ -66,8 +68,36 @@ class Questions:
             case None:
                 raise ReadFailed("the service file no longer asks this")
 
+    async def ready(self, name: str, service: Service) -> tuple[str, str]:
+        """Asks once what can be asked without writing, keeping nothing: `yes` or `?`, and what came.
+
+        Raises NotausError where an incident would have no answer.
+        """
+        match self._asked[service.name][name]:
+            case Database() as question:
+                _, rows = await self._rows(question)
+                return "yes", _counted(len(rows), "row", all_=len(rows) <= MOST_ROWS)
+            case Sql(query):
+                now = int(self._clock.now())
+                found = await self._engine.query(service.account, windowed(query, now - TRIED_SECONDS, now))
+                return "yes" if found else "?", f"{_counted(len(found), 'row')} of the last hour"
+            case Get(url, timeout):
+                answer = await self._edge.get(url, within=timeout)
+                said = f"answered {answer.status}, {len(answer.body)} bytes"
+                return "yes" if answer.status < 400 else "?", said
+            case Objects(bucket, prefix):
+                number, all_ = await self._r2.count(service.account, bucket, prefix)
+                return "yes" if number else "?", f"{_counted(number, 'object', all_=all_)} under `{prefix}`"
+            case WriteTest(bucket, key):
+                await self._r2.count(service.account, bucket, key)
+                return "?", f"{bucket} is there; whether it takes a write only a write shows"
+
     async def _database(self, question: Database) -> Had:
-        """Off the loop, and not waited for longer than its time."""
+        columns, rows = await self._rows(question)
+        return _table(columns, rows[:MOST_ROWS]), {"query": question.query}, len(rows) <= MOST_ROWS
+
+    async def _rows(self, question: Database) -> tuple[tuple[str, ...], Rows]:
+        """The columns, and one row more than is kept. Off the loop, and not waited for longer than its time."""
         engine = engine_of(question.url, question.timeout)
 
         def work() -> tuple[tuple[str, ...], Rows]:
@@ -75,12 +105,15 @@ class Questions:
 
         try:
             async with asyncio.timeout(question.timeout + GRACE):
-                columns, rows = await asyncio.get_running_loop().run_in_executor(self._threads, work)
+                return await asyncio.get_running_loop().run_in_executor(self._threads, work)
         except TimeoutError:
             raise ReadFailed(f"the database: no answer within {question.timeout:g} s") from None
         except SQLAlchemyError as error:
             raise ReadFailed(f"the database: {reason(error, engine.url)}") from None
-        return _table(columns, rows[:MOST_ROWS]), {"query": question.query}, len(rows) <= MOST_ROWS
+
+
+def _counted(number: int, what: str, *, all_: bool = True) -> str:
+    return f"{number}{'' if all_ else ' or more'} {what}{'' if number == 1 else 's'}"
 
 
 def _table(columns: Iterable[str], rows: Rows) -> str:

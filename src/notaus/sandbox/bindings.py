@@ -35,6 +35,8 @@ class Bindings:
     namespace: str
     objects: dict[tuple[str, str], tuple[bytes, dict[str, Any]]] = field(default_factory=dict)
     """R2: bytes and description, by bucket and key."""
+    buckets: set[str] = field(default_factory=lambda: {"piximmo-media", "logs-canary"})
+    """Those that exist; a binding makes its own with its first object."""
 
     def wanted(self, call: Call) -> bool:
         """Whether a call comes from a binding."""
@@ -122,6 +124,7 @@ class Bindings:
             "etag": etag, "uploaded": int(at * 1000), "httpFields": request.get("httpFields") or {},
             "customFields": request.get("customFields") or [], "checksums": {"0": etag}, "storageClass": "Standard",
         }  # fmt: skip
+        self.buckets.add(bucket)
         self.objects[bucket, key] = content, described
         self.rows.write("r2OperationsAdaptiveGroups", at, bucketName=bucket, actionType="PutObject", objectName=key)
         return described

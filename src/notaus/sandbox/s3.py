@@ -1,4 +1,4 @@
-"""R2's S3 API: ListObjectsV2, GetObject, PutObject and DeleteObject, for who has signed with a token's keys."""
+"""R2's S3 API: CreateBucket, ListObjectsV2, GetObject, PutObject and DeleteObject, for who has signed with a token's keys."""
 
 from __future__ import annotations
 
@@ -36,6 +36,11 @@ class S3:
         if not {needed, "r2.write"} & token.permissions:
             return _failure(403, "AccessDenied")
         bucket, key = call.params["bucket"], call.params.get("rest", "")
+        if call.method == "PUT" and not key:
+            self.bindings.buckets.add(bucket)
+            return Answer(200)
+        if bucket not in self.bindings.buckets:
+            return _failure(404, "NoSuchBucket")
         objects = self.bindings.objects
         match call.method:
             case "GET" if not key:
