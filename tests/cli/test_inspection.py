@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from pathlib import Path
 
 import httpx
@@ -13,11 +14,12 @@ from notaus.cli import thresholds
 from notaus.cli.demo.stage import Clock, config_in, environment
 from notaus.cli.findings import Finding
 from notaus.cli.inspection import CLOCK_PAUSE, Inspection
+from notaus.cloudflare import r2
 from notaus.config import InvalidConfiguration, load
 from notaus.core.deployment import Doubt, Registry, Standing
 from notaus.core.state import State
 from notaus.journal import Journal
-from notaus.sandbox import Sandbox
+from notaus.sandbox import Sandbox, s3
 from notaus.sandbox.account import GROUPS
 from tests.cloudflare.conftest import FixedClock
 
@@ -331,6 +333,24 @@ async def test_an_answer_that_says_nothing_is_told(site: Set) -> None:
     where = "WHERE blob1 = 'native' AND timestamp > {from} AND timestamp <= {to} GROUP BY blob4"
     site.change(where, where.replace("native", "nativ"))
     assert told(await site.found("pix-immo"), "pix-immo: evidence.routes") == ("?", "0 rows of the last hour")
+
+
+async def test_a_bucket_with_too_many_keys_is_told(site: Set, box: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The newest logs are not among the first keys: the incident's would be missing, in a bucket that has grown."""
+    monkeypatch.setattr(s3, "PAGE", 2)
+    monkeypatch.setattr(r2, "MAX_PAGES", 2)
+    day, what = f"{datetime.fromtimestamp(site.clock.now(), UTC):%Y%m%d}", "pix-immo: evidence.logs"
+    for key in (*(f"b2a/20200101T{n}" for n in range(4)), f"b2a/{day}T0"):
+        box.bindings.store("logs-canary", key, b"x", site.clock.now())
+    try:
+        answer, why = told(await site.found("pix-immo"), what)
+        site.change("prefix: b2a/, newest", 'prefix: "b2a/{date}", newest')
+        dated = told(await site.found("pix-immo"), what)
+    finally:
+        box.bindings.objects.clear()
+    assert answer == "?"
+    assert why.startswith("4 or more objects under `b2a/`; of more than 10000 keys only the first")
+    assert dated == ("yes", f"1 object under `b2a/{day}`")
 
 
 async def test_an_address_tells_what_it_answered(site: Set, box: Sandbox) -> None:

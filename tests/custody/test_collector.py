@@ -10,6 +10,7 @@ import sqlite3
 import tarfile
 from collections.abc import Callable
 from contextlib import closing
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 from typing import Any, TypeVar
@@ -21,6 +22,7 @@ from notaus import config
 from notaus.backtest.virtual_time import run
 from notaus.cli.demo import stage
 from notaus.clock import SystemClock
+from notaus.cloudflare import r2
 from notaus.cloudflare.client import Client
 from notaus.cloudflare.edge import Edge
 from notaus.config.sources import Database, Get, Objects, Question, Sql, WriteTest
@@ -297,6 +299,64 @@ def test_the_newest_objects_of_a_bucket_are_kept_as_they_are(tmp_path: Path) -> 
         first = tar.extractfile("b2a/0007.gz")
         assert first is not None
         assert first.read() == b"\x1f\x8bb2a/0007.gz"
+
+
+def test_a_prefix_may_have_the_day(tmp_path: Path) -> None:
+    """A bucket that Logpush fills has more keys within days than can be listed; at midnight the day before counts, too."""
+
+    async def play(scene: Scene) -> tuple[Kept, list[dict[str, Any]]]:
+        for day, minutes in (("20260920", 20), ("20260921", 10), ("20260921", 5), ("20260922", 0)):
+            key = f"b2a/{day}T{minutes:02}.gz"
+            scene.box.bindings.store("logs-canary", key, b"x", START - minutes * 60)
+        scene.asked_for(logs=Objects("logs-canary", "b2a/{date}", 10))
+        kept = await scene.collector.collect(scene.service, replace(scene.effect(), since=START - 86_400))
+        return kept, scene.manifest()
+
+    kept, manifest = on_stage(play, tmp_path)
+    assert kept.problems == ()
+    with tarfile.open(tmp_path / "incident-1/1-logs.tar") as tar:
+        assert tar.getnames() == ["b2a/20260921T05.gz", "b2a/20260921T10.gz", "b2a/20260920T20.gz"]
+    (asked,) = [entry["query"] for entry in manifest if entry["file"] == "1-logs.tar"]
+    assert asked == {"objects": "logs-canary", "prefix": ["b2a/20260921", "b2a/20260920"], "newest": 10}
+
+
+def test_of_more_keys_than_can_be_listed_some_are_kept_and_it_is_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing at all would be kept of a bucket that has grown; or old logs would be taken for the newest."""
+    monkeypatch.setattr(r2, "MAX_PAGES", 1)
+
+    async def play(scene: Scene) -> tuple[Kept, list[dict[str, Any]]]:
+        for number in range(1005):
+            scene.box.bindings.store("logs-canary", f"b2a/{number:04}.gz", b"x", START - 2000 + number)
+        scene.asked_for(logs=Objects("logs-canary", "b2a/", 2))
+        return await scene.collect(), scene.manifest()
+
+    kept, manifest = on_stage(play, tmp_path)
+    assert kept.problems == ()
+    with tarfile.open(tmp_path / "incident-1/1-logs.tar") as tar:
+        assert tar.getnames() == ["b2a/0999.gz", "b2a/0998.gz"]
+    (entry,) = [entry for entry in manifest if entry["file"] == "1-logs.tar"]
+    assert not entry["complete"]
+    assert "newer objects may be missing: name a longer `prefix`" in entry["query"]["lacks"]
+
+
+def test_objects_that_are_too_much_are_left_out_and_it_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One log of a gigabyte would fill the memory, or the others be taken for all there were."""
+    monkeypatch.setattr(r2, "MOST_BYTES", 500)
+
+    async def play(scene: Scene) -> list[dict[str, Any]]:
+        for number, size in enumerate((200, 400, 200)):
+            scene.box.bindings.store("logs-canary", f"b2a/{number}.gz", b"x" * size, START - 10 - number)
+        scene.asked_for(logs=Objects("logs-canary", "b2a/", 3))
+        await scene.collect()
+        return scene.manifest()
+
+    (entry,) = [entry for entry in on_stage(play, tmp_path) if entry["file"] == "1-logs.tar"]
+    with tarfile.open(tmp_path / "incident-1/1-logs.tar") as tar:
+        assert tar.getnames() == ["b2a/0.gz", "b2a/2.gz"]
+    assert not entry["complete"]
+    assert entry["query"]["lacks"] == "what is beyond 500 bytes is left out"
 
 
 def test_a_test_write_leaves_nothing_behind(tmp_path: Path) -> None:

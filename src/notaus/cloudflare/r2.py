@@ -11,7 +11,7 @@ import hmac
 import io
 import re
 import tarfile
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from html import unescape
@@ -33,6 +33,10 @@ TEST = b"test\n"
 """What a test write writes."""
 MAX_PAGES = 10
 """Of a thousand keys each: the listing is in the order of keys, so that the newest may stand anywhere."""
+UNLISTED = (
+    f"of more than {MAX_PAGES * 1000} keys only the first, by name, are looked at, and newer objects may be missing: "
+    "name a longer `prefix`, with `{date}` where the keys have the day"
+)
 MOST_BYTES = 8 * 1024 * 1024
 """Of all objects together."""
 
@@ -68,25 +72,24 @@ class R2:
         self._client, self._edge = client, edge
         self._keys: Keys | None = None
 
-    async def newest(self, account: str, bucket: str, prefix: str, most: int) -> tuple[bytes, bool]:
-        """The newest objects as a tar file, and whether it holds all `most`. Raises ReadFailed, CallFailed."""
-        found = sorted(await self._listed(account, bucket, prefix), key=lambda each: each.at, reverse=True)[:most]
+    async def newest(self, account: str, bucket: str, prefixes: Iterable[str], most: int) -> tuple[bytes, str | None]:
+        """The newest objects as a tar file, and what it lacks of all `most`, if anything. Raises ReadFailed, CallFailed."""
+        listings = [await self.listed(account, bucket, prefix) for prefix in prefixes]
+        lacks = None if all(whole for _, whole in listings) else UNLISTED
+        every = (each for listing, _ in listings for each in listing)
+        found = sorted(every, key=lambda each: each.at, reverse=True)[:most]
         out, room = io.BytesIO(), MOST_BYTES
         with tarfile.open(fileobj=out, mode="w") as tar:
             for each in found:
                 if each.size > room:
+                    lacks = lacks or f"what is beyond {MOST_BYTES} bytes is left out"
                     continue
                 body = (await self._ask(account, "GET", f"{bucket}/{each.key}")).body
                 entry = tarfile.TarInfo(each.key)
                 entry.size, entry.mtime = len(body), int(datetime.fromisoformat(each.at).timestamp())
                 tar.addfile(entry, io.BytesIO(body))
                 room -= len(body)
-        return out.getvalue(), room >= MOST_BYTES - sum(each.size for each in found)
-
-    async def count(self, account: str, bucket: str, prefix: str) -> tuple[int, bool]:
-        """How many objects one page of the listing has, and whether there are no more. Raises ReadFailed, CallFailed."""
-        found, more = await self._page(account, bucket, prefix, "")
-        return len(found), not more
+        return out.getvalue(), lacks
 
     async def try_write(self, account: str, bucket: str, key: str) -> Mapping[str, float]:
         """Put an object and delete it again: the seconds that each took. Raises ReadFailed, CallFailed.
@@ -94,25 +97,26 @@ class R2:
         An object of that name that is not a test's own (one may be left by a crash) is not written over. Raises
         what the client's `before_write` raises where another replica acts by now.
         """
-        there = any(each.key == key for each in await self._listed(account, bucket, key))
-        if there and (await self._ask(account, "GET", f"{bucket}/{key}")).body != TEST:
+        found, _ = await self.page(account, bucket, key)  # the name itself is the first that begins with it
+        if any(each.key == key for each in found) and (await self._ask(account, "GET", f"{bucket}/{key}")).body != TEST:
             raise ReadFailed(f"R2: {bucket}/{key} is somebody's object, and was not written over: name another `key`")
         self._client.before_write()
         put = await self._ask(account, "PUT", f"{bucket}/{key}", body=TEST)
         deleted = await self._ask(account, "DELETE", f"{bucket}/{key}")
         return {"put": round(put.seconds, 3), "delete": round(deleted.seconds, 3)}
 
-    async def _listed(self, account: str, bucket: str, prefix: str) -> list[Listed]:
+    async def listed(self, account: str, bucket: str, prefix: str) -> tuple[list[Listed], bool]:
+        """The objects in the order of their keys, and whether these are all. Raises ReadFailed, CallFailed."""
         found: list[Listed] = []
         after = ""
         for _ in range(MAX_PAGES):
-            page, after = await self._page(account, bucket, prefix, after)
+            page, after = await self.page(account, bucket, prefix, after)
             found += page
             if not after:
-                return found
-        raise ReadFailed(f"R2: {bucket} has more than {MAX_PAGES} pages of keys under `{prefix}`: name a longer prefix")
+                return found, True
+        return found, False
 
-    async def _page(self, account: str, bucket: str, prefix: str, after: str) -> tuple[list[Listed], str]:
+    async def page(self, account: str, bucket: str, prefix: str, after: str = "") -> tuple[list[Listed], str]:
         """A page of the listing, and what the next one is asked for with; empty where there is none."""
         query = {"list-type": "2", "prefix": prefix, **({"continuation-token": after} if after else {})}
         text = (await self._ask(account, "GET", bucket, query)).body.decode(errors="replace")
@@ -147,7 +151,7 @@ class R2:
 
 async def probe(client: Client, edge: Edge, account: str, bucket: str) -> Probe:
     """Reading only: a page of the listing."""
-    return await tokens.probed(READ, R2(client, edge).count(account, bucket, ""))
+    return await tokens.probed(READ, R2(client, edge).page(account, bucket, ""))
 
 
 def signed(

@@ -508,7 +508,13 @@ ASK_SQL = Key(
 )
 ASK_GET = Key("get", HTTP_URL, "The URL to get; status, headers and body are kept.", required=True)
 ASK_OBJECTS = Key("objects", k.Text("a bucket"), "The R2 bucket.", required=True)
-PREFIX = Key("prefix", k.Text("the beginning of keys"), "How the keys begin.", default_words="any key")
+PREFIX = Key(
+    "prefix",
+    k.Text("the beginning of keys"),
+    "How the keys begin; `{date}` stands for the day as Logpush writes it (UTC, 20251115): "
+    'both that of half an hour before the action and the present one. In `{…}` quote it: `prefix: "logs/{date}"`.',
+    default_words="any key",
+)
 NEWEST = Key("newest", k.Integer(1, 1000), "How many of the objects, by the time they were written.", "10")
 ASK_WRITE = Key("test_write", k.Text("a bucket"), "The R2 bucket.", required=True)
 WRITTEN_KEY = Key(
@@ -521,7 +527,8 @@ QUESTIONS: dict[str, Keys] = {
     "objects": Keys(
         "evidence (objects)",
         (EVIDENCE_NAME, ASK_OBJECTS, PREFIX, NEWEST),
-        "The newest objects of an R2 bucket, such as Logpush's logs, in one tar file of 8 MiB at most. Asked over the S3 "
+        "The newest objects of an R2 bucket, such as Logpush's logs, in one tar file of 8 MiB at most. A listing comes in "
+        "the order of keys: of more than 10,000 only the first are looked at, and the manifest says so. Asked over the S3 "
         "API with the keys of `cloudflare: {token: …}`, which needs Workers R2 Storage Read.",
     ),
     "test_write": Keys(

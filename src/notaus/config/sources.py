@@ -138,7 +138,7 @@ class Get:
 
 @dataclass(frozen=True, slots=True)
 class Objects:
-    """The newest objects of an R2 bucket, by their keys' beginning."""
+    """The newest objects of an R2 bucket, by their keys' beginning; `{date}` in it stands for a day, such as 20251115."""
 
     bucket: str
     prefix: str = ""

@@ -7,6 +7,7 @@ import csv
 import io
 import json
 from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime
 from typing import Any
 
 from sqlalchemy.exc import SQLAlchemyError
@@ -14,7 +15,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from notaus.cloudflare.analytics_engine import AnalyticsEngine, windowed
 from notaus.cloudflare.client import Client
 from notaus.cloudflare.edge import Edge
-from notaus.cloudflare.r2 import R2
+from notaus.cloudflare.r2 import R2, UNLISTED
 from notaus.config.sources import Database, Get, Objects, Question, Sql, WriteTest
 from notaus.core.effect import Collect
 from notaus.core.service import Service
@@ -60,8 +61,10 @@ class Questions:
                 answer = await self._edge.get(url, within=timeout)
                 return _answer(answer.status, answer.headers, answer.body, answer.seconds), {"get": url}, True
             case Objects(bucket, prefix, newest):
-                tar, complete = await self._r2.newest(service.account, bucket, prefix, newest)
-                return tar, {"objects": bucket, "prefix": prefix, "newest": newest}, complete
+                under = _dated(prefix, int(self._clock.now()), effect.since)
+                tar, lacks = await self._r2.newest(service.account, bucket, under, newest)
+                asked = {"objects": bucket, "prefix": under, "newest": newest}
+                return tar, asked if lacks is None else {**asked, "lacks": lacks}, lacks is None
             case WriteTest(bucket, key):
                 seconds = await self._r2.try_write(service.account, bucket, key)
                 return json.dumps({"seconds": seconds}, indent=1), {"test_write": bucket, "key": key}, True
@@ -86,10 +89,12 @@ class Questions:
                 said = f"answered {answer.status}, {len(answer.body)} bytes"
                 return "yes" if answer.status < 400 else "?", said
             case Objects(bucket, prefix):
-                number, all_ = await self._r2.count(service.account, bucket, prefix)
-                return "yes" if number else "?", f"{_counted(number, 'object', all_=all_)} under `{prefix}`"
+                (under,) = _dated(prefix, int(self._clock.now()))
+                objects, all_ = await self._r2.listed(service.account, bucket, under)
+                said = f"{_counted(len(objects), 'object', all_=all_)} under `{under}`"
+                return "yes" if objects and all_ else "?", said if all_ else f"{said}; {UNLISTED}"
             case WriteTest(bucket, key):
-                await self._r2.count(service.account, bucket, key)
+                await self._r2.page(service.account, bucket, key)
                 return "?", f"{bucket} is there; whether it takes a write only a write shows"
 
     async def _database(self, question: Database) -> Had:
@@ -110,6 +115,12 @@ class Questions:
             raise ReadFailed(f"the database: no answer within {question.timeout:g} s") from None
         except SQLAlchemyError as error:
             raise ReadFailed(f"the database: {reason(error, engine.url)}") from None
+
+
+def _dated(prefix: str, *times: int) -> list[str]:
+    """The prefix for the days (UTC) of these times, as Logpush writes them."""
+    days = (f"{datetime.fromtimestamp(at, UTC):%Y%m%d}" for at in times)
+    return list(dict.fromkeys(prefix.replace("{date}", day) for day in days))
 
 
 def _counted(number: int, what: str, *, all_: bool = True) -> str:
