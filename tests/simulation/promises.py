@@ -12,7 +12,7 @@ from notaus.core import event as events
 from notaus.core.effect import Deploy, WriteKv
 from notaus.core.event import Polled
 from notaus.core.hold import Hold
-from notaus.core.incident import Phase
+from notaus.core.incident import Override, Phase
 from notaus.core.rule import INVESTIGATE, Rule
 from notaus.core.service import Service
 from notaus.core.state import State
@@ -30,7 +30,6 @@ RECOVERY = 90
 LEVER_SECONDS = 20
 """A lever's looks and leaps take less than this where nothing is wrong with what it stands on."""
 STALE = 60
-OVERRIDE = 1800
 OWN = ("canary_percent", "emergency_proxy", "last_updated")
 
 Promise = Callable[["Run"], Iterator[str]]
@@ -382,23 +381,40 @@ def _lever_targets(kind: str) -> tuple[str, ...]:
 
 
 def no_fight_with_a_human(run: Run) -> Iterator[str]:
-    """Spec 17.5: a person's decision in an incident is seen as one, and nothing automatic follows for half an hour."""
+    """Spec 17.5: a person's decision in an incident is seen as one; it stands for its time, and nothing automatic follows.
+
+    The time is the daemon's, from the poll or order that showed it, by the service's `override_for`.
+    """
     for name, moments in run.world.record.moments.items():
-        until = 0.0
+        until = 0
         for moment in moments:
-            incident = moment.after.incident
+            at, override = _daemon_time(moment), _override(moment.after)
             if _must_be_override(moment):
-                if incident is None or incident.override is None:
+                if override is None:
                     yield f"at {clock(moment.at)}: {name}: a person's decision was not taken for an override"
                 else:
                     run.witness.overrides += 1
-                    until = max(until, moment.event.tick + OVERRIDE)  # type: ignore[union-attr]
-            if _handed_back(moment):
-                until = 0.0
-            if moment.at < until:
-                for pull in run.world.record.pulls:
-                    if pull.moment is moment and pull.automatic:
-                        yield f"at {clock(moment.at)}: {name}: {pull.effect.action} during an override"
+            if override is not None and override != _override(moment.before):
+                until = at + moment.service.override_for
+            elif _handed_back(moment):
+                until = 0
+            if at >= until:
+                continue
+            if override is None:
+                yield f"at {clock(moment.at)}: {name}: an override ended {until - at} s too early, and nobody handed back"
+                until = 0
+            for pull in run.world.record.pulls:
+                if pull.moment is moment and pull.automatic:
+                    yield f"at {clock(moment.at)}: {name}: {pull.effect.action} during an override"
+
+
+def _daemon_time(moment: Moment) -> int:
+    """What the daemon took the time for: the grid time of a tick, else when the event came in."""
+    return moment.event.tick if isinstance(moment.event, Polled) else moment.event.now
+
+
+def _override(state: State) -> Override | None:
+    return state.incident.override if state.incident is not None else None
 
 
 def _must_be_override(moment: Moment) -> bool:
@@ -427,14 +443,16 @@ def _must_be_override(moment: Moment) -> bool:
 
 
 def _handed_back(moment: Moment) -> bool:
-    event, after = moment.event, moment.after
+    """A person's order was accepted, the incident has ended, or somebody deployed what had never served: a fix-forward."""
+    event, before, after, reply = moment.event, moment.before, moment.after, moment.stepped.reply
     orders = (events.Release, events.SetRung, events.RollBack, events.RestoreOrder, events.Trigger, events.Close)
-    if isinstance(event, orders) or (isinstance(event, events.Answer) and event.approved):
+    ordered = isinstance(event, orders) or (isinstance(event, events.Answer) and event.approved)
+    by_hook = isinstance(event, events.Trigger) and event.hook
+    if ordered and not by_hook and (reply is None or reply.accepted):
         return True
     if after.incident is None:
         return True
-    moved = after.incident.phase is Phase.WATCHING and after.incident.override is None
-    return moved and moment.before.incident is not None and isinstance(event, Polled) and event.world is not None
+    return isinstance(event, Polled) and after.accepted != before.accepted and after.incident.phase is Phase.WATCHING
 
 
 def rollback_targets(run: Run) -> Iterator[str]:
