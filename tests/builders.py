@@ -300,7 +300,7 @@ HEALTHY: Mapping[str, Number | None] = {
     "api.cache_hit_rate": 0.8,
     "health.failed": 0,
 }
-REQUESTS = {"native": 1000, "proxy": 9000}
+REQUESTS: dict[str, int | None] = {"native": 1000, "proxy": 9000}
 Values = Mapping[str, Number | None]
 """What signals are, where they are not healthy; None is unknown, and `pending` names signals not read."""
 

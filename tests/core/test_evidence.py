@@ -259,11 +259,32 @@ def test_a_relative_rate_is_judged_against_the_other_cohorts_counts() -> None:
     history = rates(*[0.05] * 13, requests=1000)
     proxy = tuple(a_rate(T0 + i * STEP, 0.02, 9000) for i in range(13))
     both = history.merged({"proxy.error_rate": proxy}, 0)
-    assert evidence(rule, both, run_of(180), usual=Baseline()).text.endswith("beyond 3 % with 95 % confidence")
+    said = evidence(rule, both, run_of(180), usual=Baseline()).text
+    assert said.endswith("beyond 3.26 % with 95 % confidence")  # 2 % of 27,000 may be 2.17 %
     plain = history.merged({"proxy.error_rate": (a_sample(T0 + 180, 0.04),)}, 0)
     assert "could still be" in evidence(rule, plain, run_of(180), usual=Baseline()).text
     nothing = evidence(rule, history, run_of(180), usual=Baseline())
-    assert nothing.text.endswith("beyond 0 % with 95 % confidence")
+    assert "could still be" in nothing.text
+
+
+@pytest.mark.parametrize("usual", [healthy(0.003, 1000, 1440, T0), Baseline()])
+def test_another_cohort_without_a_failure_shows_no_rate_of_zero(usual: Baseline) -> None:
+    """Each healthy half hour in which thirty requests of the other side happened to succeed would be an emergency."""
+    rule = a_rule("native.error_rate > proxy.error_rate + 50%", hold=180)
+    history = rates(*[0.003] * 13, requests=1000)
+    both = history.merged({"proxy.error_rate": tuple(a_rate(T0 + i * STEP, 0, 30) for i in range(13))}, 0)
+    assert not evidence(rule, both, run_of(180), usual=usual).sufficient
+    bad = rates(*[0.3] * 13, requests=1000)
+    worse = bad.merged({"proxy.error_rate": tuple(a_rate(T0 + i * STEP, 0, 30) for i in range(13))}, 0)
+    assert evidence(rule, worse, run_of(180), usual=usual).sufficient
+
+
+def test_a_rate_below_another_is_judged_by_the_lowest_that_the_other_may_be() -> None:
+    """Thirty hits in a row on the other side would be taken for a hit rate of one."""
+    rule = a_rule("native.error_rate < proxy.error_rate + 0%", hold=180)
+    history = rates(*[0.97] * 13, requests=1000)
+    both = history.merged({"proxy.error_rate": tuple(a_rate(T0 + i * STEP, 1, 30) for i in range(13))}, 0)
+    assert "of 3000 requests missed; that is beyond" not in evidence(rule, both, run_of(180), usual=Baseline()).text
 
 
 @pytest.mark.parametrize(("native", "proxy", "enough"), [(34, 900, True), (33, 900, False), (900, 33, False)])

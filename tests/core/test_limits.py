@@ -8,7 +8,7 @@ from fractions import Fraction
 from notaus.core import approval, decision, foreign, limits, orders, restore, watch
 from notaus.core.deployment import OLD, Average, Standing
 from notaus.core.effect import LeverResult, Outcome
-from notaus.core.event import Answer, LeverEnded, Polled, RollBack, SetRung, Started
+from notaus.core.event import Answer, Close, LeverEnded, Polled, RollBack, SetRung, Started
 from notaus.core.incident import Phase
 from notaus.core.ladder import DeploymentLever, Ladder, Rung
 from notaus.core.limits import Permit
@@ -346,3 +346,20 @@ def test_a_service_without_anything_going_on_is_idle() -> None:
     """`notaus status` needs a word for it."""
     assert State("pix").words == {"idle"}
     assert State("pix", rules={"r": RuleState(T0, held_back=T0)}).words == {"held_back"}
+
+
+def test_a_budget_of_a_day_counts_the_whole_day() -> None:
+    """`2 per day` would be two an hour."""
+    rules = (a_rule("native.error_rate > 1.5%", 300, "reduced", name="errors"),)
+    situation = a_situation(a_service(max_actions=2, max_actions_per=86400, rules=rules))
+    for _ in range(3):
+        situation.run(600, {"native.error_rate": 0.02})
+        if situation.phase is Phase.VALIDATING:
+            situation.until(Phase.MITIGATED)
+        if situation.phase is not None:
+            situation.take(Close(situation.at, "ann", situation.incident.id, "well again"))
+        situation.run(3700)
+        situation.key = {"canary_percent": 10, "emergency_proxy": False}
+        situation.run(120)
+    assert situation.rungs == ["reduced", "reduced"]
+    assert "the limit of 2 actions in 24h is reached" in situation.told("errors: nothing was done").lines[0]

@@ -402,16 +402,45 @@ def test_enforce_writes_our_rung_again_and_never_a_less_safe_one() -> None:
     """`override: enforce` is the alternative to waiting."""
     situation = a_situation(a_service(override=OverridePolicy.ENFORCE))
     situation.until(Phase.VALIDATING, MILD)
-    situation.run(75)
+    situation.run(75, MILD)
     situation.key = {"canary_percent": 10, "emergency_proxy": False}
-    situation.tick()
+    situation.tick(MILD)
     assert situation.rungs == ["reduced", "reduced"]
     situation.key = {"canary_percent": 0, "emergency_proxy": True}
-    situation.tick()
+    situation.tick(MILD)
     situation.key = {"canary_percent": 0, "emergency_proxy": False}
-    situation.tick()
+    situation.tick(MILD)
     assert situation.rungs == ["reduced", "reduced"]
     assert situation.phase is Phase.HELD
+
+
+@pytest.mark.parametrize("limit", ["a hold of every step", "the budget", "all is clear"])
+def test_enforce_keeps_to_the_limits_of_any_automatic_step(limit: str) -> None:
+    """It would write against a person all day, or through a hold, or for no reason at all."""
+    situation = a_situation(a_service(override=OverridePolicy.ENFORCE, max_actions=1 if limit == "the budget" else 4))
+    situation.until(Phase.VALIDATING, MILD)
+    values = {} if limit == "all is clear" else MILD
+    situation.run(75, values)
+    if limit == "a hold of every step":
+        order(situation, Hold(situation.at, "ann", 3600, "at work on it", all=True))
+    situation.key = {"canary_percent": 10, "emergency_proxy": False}
+    situation.tick(values)
+    assert situation.rungs == ["reduced"]
+    assert situation.phase is Phase.HELD
+
+
+def test_closing_during_an_override_lets_a_breach_hold_anew() -> None:
+    """Somebody has decided otherwise, closes the incident, and is overruled within the second."""
+    situation = a_situation()
+    situation.until(Phase.VALIDATING, BAD)
+    situation.key = {"canary_percent": 10, "emergency_proxy": False}
+    situation.run(600, BAD)
+    assert situation.phase is Phase.HELD
+    order(situation, Close(situation.at, "ann", situation.incident.id, "mine"))
+    situation.run(165, BAD)
+    assert situation.rungs == ["emergency"]
+    situation.run(60, BAD)
+    assert situation.rungs == ["emergency", "emergency"]
 
 
 def test_a_list_from_before_our_deployment_that_arrives_after_it_is_no_override() -> None:

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from notaus.core import paging
-from notaus.core.effect import Invoke, Outcome
+from notaus.core.effect import Invoke, Outcome, PullLever
 from notaus.core.event import Answer, Close, Hold, RestoreOrder, RollBack, SetRung, Started, Trigger
 from notaus.core.incident import Phase
 from notaus.core.ladder import CommandLever, Rung, filled, unknown_names
@@ -350,6 +350,90 @@ def test_the_emergency_stop_does_not_wait_for_a_page_that_does_not_come() -> Non
     assert situation.rungs[-1] == "emergency"
     assert situation.incident.step is not None
     assert set(situation.incident.step.rules) == {"errors high", "very slow"}
+
+
+def test_a_second_rule_for_a_page_that_does_not_come_joins_it() -> None:
+    """The workflow would be dispatched a second time, beside the first."""
+    other = a_rule("native.error_rate > 3%", 300, "maintenance", name="failing")
+    situation = a_page_that_does_not_come((SLOW_RULE, other), SLOW)
+    situation.run(600, {**SLOW, **HIGH})
+    assert len({action.key for p in situation.pulled if isinstance(action := p.action, Invoke)}) == 1
+    assert situation.heard("failing has joined")
+
+
+@pytest.mark.parametrize(("ended", "again"), [(Outcome.FAILED, True), (Outcome.UNKNOWN, False), (Outcome.LOST, False)])
+def test_a_page_that_may_have_come_is_not_asked_for_again_by_itself(ended: Outcome, again: bool) -> None:
+    """A command would be run twice, or a workflow dispatched twice, and nobody had said so."""
+    situation = a_situation(kiosk(rules=(SLOW_RULE, KV_RULES[1])))
+    situation.run(600)
+    situation.levers = ended
+    situation.run(600, SLOW)
+    assert situation.incident.step is not None
+    if ended is not Outcome.LOST:
+        later = replace(situation.incident.step, retry_at=situation.at + 3600)
+        situation.state = replace(situation.state, incident=replace(situation.incident, step=later))
+    situation.levers = Outcome.DONE
+    situation.run(1200, {**SLOW, **HIGH})
+    stopped = situation.rungs.index("emergency")
+    assert ("maintenance" in situation.rungs[stopped:]) is again
+    assert (situation.state.request is None) is again
+    assert again or situation.incident.lost == ("maintenance",)
+
+
+def with_a_page_under_way() -> tuple[Situation, PullLever]:
+    """A canary at `reduced` whose maintenance page is being tried once more, and that try."""
+    rules = (KV_RULES[0], SLOW_RULE, a_rule("r2.failures > 5", 180, "emergency", name="uploads failing"))
+    situation = a_situation(kiosk(rules=rules))
+    situation.until(Phase.VALIDATING, {"native.error_rate": 0.02})
+    situation.levers = Outcome.FAILED
+    situation.run(1200, SLOW)
+    situation.levers = None
+    situation.run(120, SLOW)
+    assert situation.incident.step is not None
+    assert (situation.incident.step.waiting, situation.incident.step.retry_at) == (True, None)
+    return situation, situation.pulled[-1]
+
+
+def test_a_person_who_changes_the_key_while_the_page_is_under_way_is_seen() -> None:
+    """The next breach would write over a decision that nobody had noticed."""
+    situation, _ = with_a_page_under_way()
+    assert situation.rung == "reduced"
+    situation.key = {"canary_percent": 10, "emergency_proxy": False}
+    situation.levers = Outcome.DONE
+    situation.run(300, {**SLOW, "r2.failures": 50})
+    assert situation.phase is Phase.HELD
+    assert situation.rungs[-1] == "maintenance"
+
+
+@pytest.mark.parametrize(
+    ("outcome", "said"),
+    [
+        (Outcome.DONE, "maintenance is in force all the same"),
+        (Outcome.UNKNOWN, "maintenance may be in force all the same"),
+        (Outcome.REFUSED, None),
+    ],
+)
+def test_a_page_that_comes_after_it_was_overtaken_is_told(outcome: Outcome, said: str | None) -> None:
+    """All users would see the maintenance page, and no person would hear of it."""
+    situation, page = with_a_page_under_way()
+    situation.run(240, {**SLOW, "r2.failures": 50})
+    assert situation.rungs[-1] == "emergency"
+    before = len(situation.said)
+    situation.end_lever(page, outcome)
+    told = [message.title for message in situation.said[before:]]
+    assert told == ([f"pix: {said}"] if said else [])
+    assert situation.state.beyond == (("maintenance",) if outcome is Outcome.DONE else ())
+    assert situation.incident.lost == (("maintenance",) if outcome is Outcome.UNKNOWN else ())
+
+
+def test_a_page_that_comes_after_the_incidents_end_is_told() -> None:
+    """The same, and there is no thread for it any more."""
+    situation, page = with_a_page_under_way()
+    situation.key = {"canary_percent": 10, "emergency_proxy": False}
+    situation.tick(SLOW)
+    situation.take(Close(situation.at, "ann", situation.incident.id, "mine"))
+    situation.end_lever(page, Outcome.DONE)
+    assert situation.heard("maintenance is in force all the same")
 
 
 def test_the_page_is_tried_again_where_the_emergency_stop_did_not_help() -> None:

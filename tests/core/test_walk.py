@@ -175,7 +175,7 @@ class Walk:
             moved = stepped.state.fields != before.fields or stepped.state.accepted != before.accepted
             assert over or moved, "nothing automatic while a person has decided otherwise"
         lock = stepped.state.lock
-        if lock is not None and step.tries == 1 and not enforced:
+        if lock is not None and step.tries == 1:
             assert not lock.all, "`notaus hold --all` blocks every step"
             assert isinstance(pull.action, WriteKv), "`notaus hold` blocks rollbacks"
         assert isinstance(event, Polled)

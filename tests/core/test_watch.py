@@ -20,6 +20,7 @@ from notaus.core.sample import SLACK, History, Sample
 from notaus.core.service import Mode
 from notaus.core.state import Request, State
 from notaus.journal.codec import decode, encode
+from tests import builders
 from tests.builders import (
     KV_RULES,
     STEP,
@@ -29,6 +30,7 @@ from tests.builders import (
     a_rollback_service,
     a_rule,
     a_service,
+    a_signal,
     a_situation,
 )
 
@@ -517,3 +519,35 @@ def test_what_is_pushed_is_judged_at_the_next_tick_and_nothing_else_happens() ->
     stepped = situation.take(Pushed(situation.at + 3, pushed))
     assert (stepped.effects, situation.state) == ((), before)
     assert situation.history.at("r2.failures", situation.at + STEP) == pushed["r2.failures"][0]
+
+
+def test_values_that_came_regularly_and_stop_are_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A job that pushes its queue's length would die, and the rule would say nothing for ever."""
+    monkeypatch.setitem(builders.REQUESTS, "", None)
+    monkeypatch.setitem(builders.HEALTHY, "queue.depth", 5)
+    queue = {"queue.depth": a_signal("queue.depth")}
+    rule = a_rule("queue.depth > 100", 180, "emergency")
+    situation = a_situation(a_service(signals={**a_service().signals, **queue}, rules=(rule,)))
+    situation.run(7200, {"queue.depth": 5})
+    situation.run(4200, {"queue.depth": None})
+    assert situation.heard("blind: no values come any more")
+    situation.run(3600, {"queue.depth": None})
+    situation.run(120, {"queue.depth": 5})
+    assert situation.heard("over: blind")
+
+
+def test_values_that_come_now_and_then_are_missed_by_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A value that is pushed with each deployment would page an hour after each."""
+    monkeypatch.setitem(builders.REQUESTS, "", None)
+    monkeypatch.setitem(builders.HEALTHY, "queue.depth", 5)
+    queue = {"queue.depth": a_signal("queue.depth")}
+    rule = a_rule("queue.depth > 100", 180, "emergency")
+    situation = a_situation(a_service(signals={**a_service().signals, **queue}, rules=(rule,)))
+    for _ in range(8):  # until the hour is over in which they came regularly
+        situation.tick({"queue.depth": 5})
+        situation.run(900, {"queue.depth": None})
+    before = len(situation.said)
+    for _ in range(8):
+        situation.tick({"queue.depth": 5})
+        situation.run(900, {"queue.depth": None})
+    assert situation.said[before:] == []

@@ -9,7 +9,6 @@ from notaus.core import fleet
 from notaus.core.effect import ChecksResult, PullLever, WriteKv
 from notaus.core.event import ChecksEnded, Close, Release, RestoreOrder
 from notaus.core.incident import Phase
-from notaus.core.service import OverridePolicy
 from notaus.core.turn import Turn
 from notaus.core.verification import CheckResult
 from tests.exploration.events import clear
@@ -71,10 +70,9 @@ def _check_pull(a: Node, b: Node, pull: PullLever) -> None:
     if step.by is not None:
         return
     held = a.state.incident.override if a.state.incident is not None else None
-    enforced = service.override is OverridePolicy.ENFORCE
     moved = a.state.fields != b.state.fields or a.state.accepted != b.state.accepted
     assert held is None or b.at >= held.until or moved, "nothing automatic while a person has decided otherwise"
-    assert b.state.lock is None or step.tries > 1 or enforced, "nothing automatic while a person holds it"
+    assert b.state.lock is None or step.tries > 1, "nothing automatic while a person holds it"
     if isinstance(pull.action, WriteKv):
         assert pull.action.only_safer, "automation never moves to a less safe rung"
     place = Turn(service, b.state, b.history, b.now, b.now).place

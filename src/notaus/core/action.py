@@ -31,6 +31,7 @@ from notaus.core.paging import (
     describe,
     fact,
     kv_command,
+    notice,
     own_command,
     recovery,
     tell,
@@ -43,7 +44,6 @@ from notaus.core.verification import SignalCheck
 
 PATIENCE = (15, 30, 60, 60)
 """Seconds between tries of a lever that failed for now; the last one goes on."""
-SLIDING = 3600
 EVIDENCE_BEFORE = 1800
 """Seconds before the action that evidence is kept of."""
 _PULLING = (Phase.ACTING, Phase.RAMPING)
@@ -86,6 +86,8 @@ def stuck(turn: Turn) -> Step | None:
 def take(turn: Turn, move: Move, *, quiet: bool = False) -> None:
     """Decide a step: open or join the incident, write the intent, pull the lever."""
     left = stuck(turn)
+    if left is not None and left.outcome is Outcome.UNKNOWN:
+        _lost_sight(turn, left.rung)
     if left is not None and move.rules:  # what is done in its place is judged by what called for it, too
         still = (turn.service.rule(name) for name in left.rules if turn.service.has_rule(name))
         move = replace(move, rules=tuple(dict.fromkeys((*move.rules, *still))))
@@ -116,7 +118,8 @@ def take(turn: Turn, move: Move, *, quiet: bool = False) -> None:
     turn.update(step=step, steps=step.number, settled_at=None, clear_since=None)
     turn.move(Cause.STEPPED)
     if move.by is None:
-        turn.change(actions=(*(t for t in turn.state.actions if t > turn.at - SLIDING), turn.at))
+        kept = turn.at - turn.service.max_actions_per
+        turn.change(actions=(*(t for t in turn.state.actions if t > kept), turn.at))
         if move.version is not None:
             turn.update(deployed=tuple(dict.fromkeys((*turn.open_incident.deployed, move.version))))
     describe(turn, move.rules, move.evidence)
@@ -218,7 +221,8 @@ def lever_ended(turn: Turn, effect: str, result: LeverResult) -> None:
     incident = turn.incident
     step = incident.step if incident is not None else None
     if incident is None or step is None or step.effect != effect or incident.phase not in _PULLING:
-        return  # a later step, or the end of the incident, overtook it
+        _overtaken(turn, pulled, result)
+        return
     turn.update(step=replace(step, outcome=result.outcome))
     for line in result.notes:
         turn.note(line)
@@ -229,6 +233,27 @@ def lever_ended(turn: Turn, effect: str, result: LeverResult) -> None:
             _try_later(turn, result)
         case Outcome.REFUSED | Outcome.FOREIGN | Outcome.LOST:
             _not_done(turn, result)
+
+
+def _overtaken(turn: Turn, pulled: PullLever, result: LeverResult) -> None:
+    """A later step, a person or the end of the incident came first; what a lever of its own has done stands all the same."""
+    if not isinstance(pulled.action, Invoke) or result.outcome in (Outcome.REFUSED, Outcome.FAILED):
+        return
+    rung = pulled.action.rung
+    done = result.outcome in (Outcome.DONE, Outcome.ALREADY)
+    title = f"{rung}{', taken back,' if pulled.action.undo else ''} {'is in force' if done else 'may be in force'} all the same"
+    what = "It was overtaken while it was under way."
+    if turn.incident is None:
+        notice(turn, f"overtaken:{rung}", Severity.CRITICAL, title, what, result.detail)
+        return
+    if not done:
+        _lost_sight(turn, rung)
+    tell(turn, title, what, result.detail, loud=True, severity=Severity.CRITICAL)
+
+
+def _lost_sight(turn: Turn, rung: str) -> None:
+    """Nobody knows whether the lever of `rung` did its work: in this incident it is pulled again on a person's word only."""
+    turn.update(lost=tuple(dict.fromkeys((*turn.open_incident.lost, rung))))
 
 
 def _remember(turn: Turn, pulled: PullLever, result: LeverResult) -> None:
@@ -344,6 +369,8 @@ def _not_done(turn: Turn, result: LeverResult) -> None:
     step = turn.open_incident.step
     assert step is not None
     turn.update(step=replace(step, told=True), settled_at=turn.at)
+    if result.outcome is Outcome.LOST:
+        _lost_sight(turn, step.rung)
     turn.move(Cause.NOT_PULLED)
     fact(turn, action=f"{_verb(step)}: {result.outcome}, {result.detail}")
     overtaken = result.outcome is Outcome.FOREIGN
@@ -424,6 +451,14 @@ def _not_cleared(turn: Turn, rule: Rule, step: Step) -> bool:
     if hold is None or hold.newest is None or hold.newest + turn.service.settle(rule) < step.action:
         return True  # nothing was read since: missing data clears nothing
     return answer_at(rule, turn.history, hold.newest) is not Truth.FALSE
+
+
+def known_clear(turn: Turn, rule: Rule) -> bool:
+    """Whether the rule's condition is known to be false now; a report does not clear, and old data tell nothing."""
+    newest = turn.rule_state(rule.name).newest
+    if rule.trigger or newest is None or turn.at - newest > turn.service.settle(rule) + turn.service.step + 60:
+        return False
+    return answer_at(rule, turn.history, newest) is Truth.FALSE
 
 
 def checks_ended(turn: Turn, effect: str, result: ChecksResult) -> None:

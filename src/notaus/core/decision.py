@@ -83,13 +83,14 @@ def _handled(turn: Turn, rule: Rule, run: Run) -> bool:
 def safer(turn: Turn, rung: str) -> bool:
     """Whether `rung` is safer than the one in force, and than the one a step is under way to.
 
-    One that waits for a lever of its own, such as a workflow, keeps nobody from the ladder's lever meanwhile.
+    One that waits for a lever of its own, such as a workflow, keeps no milder rung from being taken meanwhile.
     """
     wanted = _rank(turn, rung)
     incident, place = turn.incident, turn.place
-    if incident is not None and incident.phase is Phase.ACTING and incident.step is not None and not stuck(turn):
+    if incident is not None and incident.phase is Phase.ACTING and incident.step is not None:
         aim = _rank(turn, incident.step.rung)
-        place = aim if place is None else max(place, aim)
+        if stuck(turn) is None or wanted >= aim:
+            place = aim if place is None else max(place, aim)
     return place is None or wanted > place
 
 

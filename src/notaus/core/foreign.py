@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from notaus.core import approval, deployment
-from notaus.core.action import Move, take
-from notaus.core.incident import Cause, Override, Phase
+from notaus.core.action import Move, has_own_lever, known_clear, take
+from notaus.core.incident import Cause, Override, Phase, Step
 from notaus.core.ladder import Place
+from notaus.core.limits import budget_spent, held
 from notaus.core.paging import announcement, duration, end_notice, notice, tell
 from notaus.core.rule import Severity
 from notaus.core.sample import History, Readings
@@ -61,10 +62,13 @@ def _look_at_kv(turn: Turn, view: KvView) -> None:
 
 
 def _weakened(turn: Turn, fields: Mapping[str, object] | None) -> bool:
-    """Whether a value less safe than the one known stands there while a step of ours waits for its next try."""
+    """Whether a value less safe than the one known stands there while no pull of ours can be about to change it:
+    the step waits for its next try, or has another lever."""
     step = turn.open_incident.step
     was, now = turn.underneath, turn.service.ladder.place(fields or {})
-    return step is not None and step.retry_at is not None and was is not None and now is not None and now < was
+    if step is None or (step.retry_at is None and not has_own_lever(turn, step)):
+        return False
+    return was is not None and now is not None and now < was
 
 
 def _foreign_value(turn: Turn, before: Place | None, after: Place | None, fields: Mapping[str, object] | None) -> None:
@@ -81,11 +85,18 @@ def _foreign_value(turn: Turn, before: Place | None, after: Place | None, fields
     step, ladder = turn.open_incident.step, turn.service.ladder
     ours = step is not None and ladder.rung(step.rung).lever is None and step.undoes is None
     safer = ours and step is not None and (after is None or ladder.place_of(step.rung) > after)
-    if turn.service.override is OverridePolicy.ENFORCE and step is not None and safer:
+    if turn.service.override is OverridePolicy.ENFORCE and step is not None and safer and _may_enforce(turn, step):
         rules = tuple(turn.service.rule(name) for name in step.rules if turn.service.has_rule(name))
         take(turn, Move(step.rung, rules, f"override: enforce, against {seen}"))
         return
     override(turn, turn.at, f"somebody else wrote {seen}")
+
+
+def _may_enforce(turn: Turn, step: Step) -> bool:
+    """Within the limits of any automatic step, and only while a rule behind it has not cleared."""
+    rules = [turn.service.rule(name) for name in step.rules if turn.service.has_rule(name)]
+    stands = not all(known_clear(turn, rule) for rule in rules)
+    return stands and not held(turn, step.rung) and not budget_spent(turn, step.rung)
 
 
 def override(turn: Turn, since: int, what: str) -> None:

@@ -229,6 +229,8 @@ class Incident:
     """Whether a step to the safest rung was taken."""
     deployed: tuple[str, ...] = ()
     """Versions deployed by automation in this incident."""
+    lost: tuple[str, ...] = ()
+    """Rungs whose own lever was pulled, and nobody knows whether it did its work."""
     shadow: bool = False
     """Of a service in observe mode: no lever is pulled, and what is told is a notice."""
     quiet: bool = False

@@ -8,7 +8,6 @@ from enum import StrEnum
 from notaus.core import deployment
 from notaus.core.baseline import wilson
 from notaus.core.deployment import Origin
-from notaus.core.effect import Outcome
 from notaus.core.evidence import percent, pooled
 from notaus.core.hold import Run
 from notaus.core.ladder import KvLever
@@ -65,7 +64,7 @@ def rule_on(turn: Turn, rule: Rule, run: Run | None, rung: str) -> Ruling:
         return Ruling(Permit.ASK, f"whether {rung} is in force already cannot be found out", Severity.CRITICAL)
     if rule.approval:
         return Ruling(Permit.ASK, "this rule needs approval", None, ruling.version, ruling.away_from)
-    if not rule.trigger and _budget_spent(turn, rung):
+    if not rule.trigger and budget_spent(turn, rung):
         limit = f"{turn.service.max_actions} actions in {duration(turn.service.max_actions_per)}"
         return Ruling(Permit.WAIT, f"the limit of {limit} is reached; it acts when there is room", Severity.CRITICAL)
     return ruling
@@ -89,11 +88,10 @@ def rule_instead(turn: Turn, rule: Rule, run: Run | None, rung: str, because: st
 
 def _lost(turn: Turn, rung: str) -> bool:
     """Whether a step to `rung` was begun, and nobody knows how it ended."""
-    step = turn.incident.step if turn.incident is not None else None
-    return step is not None and step.rung == rung and step.outcome is Outcome.LOST
+    return turn.incident is not None and rung in turn.incident.lost
 
 
-def _budget_spent(turn: Turn, rung: str) -> bool:
+def budget_spent(turn: Turn, rung: str) -> bool:
     """Never in the way of an incident's first step to the safest rung of a KV ladder."""
     ladder = turn.service.ladder
     went = turn.incident is not None and turn.incident.went_safest

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from notaus.core import approval, deployment, foreign, restore
-from notaus.core.action import Move, close, take
+from notaus.core.action import Move, close, known_clear, take
 from notaus.core.decision import lift, safer
 from notaus.core.deployment import Doubt
 from notaus.core.event import (
@@ -23,7 +23,6 @@ from notaus.core.event import (
     SetRung,
     Trigger,
 )
-from notaus.core.hold import Truth, answer_at
 from notaus.core.incident import Incident, Phase, Step
 from notaus.core.ladder import KvLever
 from notaus.core.limits import Permit, held, rule_instead, rule_on
@@ -332,6 +331,8 @@ def _close(turn: Turn, order: Close) -> None:
         return
     turn.answer(True, f"{incident.id} is closed")
     approval.withdraw(turn, f"{order.by} closes the incident")
+    if turn.overridden:  # what was held meanwhile must hold anew before it acts
+        foreign.forget(turn, turn.at)
     left = ""
     if not _over(turn, incident):
         turn.update(closed_in=incident.phase)
@@ -344,14 +345,7 @@ def _over(turn: Turn, incident: Incident) -> bool:
     if incident.quiet or incident.phase in (Phase.MITIGATED, Phase.RAMPING):
         return True
     rules = [turn.service.rule(name) for name in incident.rules if turn.service.has_rule(name)]
-    return all(_clear(turn, rule) for rule in rules)
-
-
-def _clear(turn: Turn, rule: Rule) -> bool:
-    newest = turn.rule_state(rule.name).newest
-    if rule.trigger or newest is None or turn.at - newest > turn.service.settle(rule) + turn.service.step + 60:
-        return False
-    return answer_at(rule, turn.history, newest) is Truth.FALSE
+    return all(known_clear(turn, rule) for rule in rules)
 
 
 def _judge(turn: Turn, order: Judge) -> None:

@@ -39,7 +39,7 @@ class RuleState:
     evaluated: int | None = None
     """When the rule could last be evaluated, or had a reason not to be."""
     blind: str | None = None
-    """Why it is blind: `reads fail`, `traffic is gone`."""
+    """Why it is blind: `reads fail`, `traffic is gone`, `no values come any more`."""
     past: tuple[Run, ...] = ()
     """Its recent runs that have ended, oldest first."""
 

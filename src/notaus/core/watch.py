@@ -23,6 +23,9 @@ CRITICALLY_BLIND = 900
 HOUR = 3600
 BUSY = 5
 """Requests a window an hour ago that make their absence suspicious (spec 18)."""
+REGULAR = 4
+"""Values one after the other an hour ago that make their absence suspicious, of a signal that counts no requests."""
+TRAFFIC_GONE, VALUES_GONE = "traffic is gone", "no values come any more"
 
 
 def evaluate(turn: Turn) -> dict[str, Hold]:
@@ -183,7 +186,7 @@ def _blindness(turn: Turn) -> None:
         cause, lasted = turn.rule_state(rule.name).blind, blind_for(turn, rule)
         if cause is not None and lasted >= rule.blind_after:
             causes.setdefault(cause, []).append((rule, lasted))
-    for cause in ("reads fail", "traffic is gone"):
+    for cause in ("reads fail", TRAFFIC_GONE, VALUES_GONE):
         if cause not in causes:
             end_notice(turn, f"blind:{cause}")
             continue
@@ -231,10 +234,13 @@ def _cause(turn: Turn, rule: Rule, hold: Hold) -> str | None:
     idle = starved(service, rung) if rung is not None else None
     if idle is not None and any(service.signals[name].cohort == idle for name in rule.signals):
         return None
-    if turn.rule_state(rule.name).blind == "traffic is gone":
-        return "traffic is gone"
+    standing = turn.rule_state(rule.name).blind
+    if standing in (TRAFFIC_GONE, VALUES_GONE):
+        return standing
     missing = [n for n in rule.signals if not getattr(turn.history.at(n, hold.newest), "known", False)]
-    return "traffic is gone" if any(_was_busy(turn, name, hold.newest - HOUR) for name in missing) else None
+    if any(_was_busy(turn, name, hold.newest - HOUR) for name in missing):
+        return TRAFFIC_GONE
+    return VALUES_GONE if any(_had_values(turn, name, hold.newest - HOUR) for name in missing) else None
 
 
 def _no_stable_part(turn: Turn, rule: Rule) -> bool:
@@ -249,6 +255,14 @@ def _no_stable_part(turn: Turn, rule: Rule) -> bool:
 def _was_busy(turn: Turn, signal: str, at: int) -> bool:
     sample = turn.history.at(signal, at)
     return sample is not None and sample.among is not None and sample.among >= BUSY
+
+
+def _had_values(turn: Turn, signal: str, at: int) -> bool:
+    """Whether a value without requests behind it (pushed, or out of a database) came regularly then, up to grid time `at`."""
+    if turn.service.signals[signal].shape is not Shape.SCALAR:
+        return False
+    times = range(at - REGULAR * turn.service.step, at + 1, turn.service.step)
+    return all(getattr(turn.history.at(signal, time), "known", False) for time in times)
 
 
 def blind_breaches(turn: Turn) -> list[Rule]:
