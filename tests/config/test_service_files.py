@@ -270,7 +270,10 @@ def test_a_drill_has_its_time_on_a_staging_service_alone() -> None:
     assert (service.staging, service.drill.cron) == (True, "0 3 1 */3 *")
     (problem,) = problems(PIX + '\ndrill: "0 3 1 */3 *"\n')
     assert problem.wrong == "a drill is held by itself on a staging service alone"
-    whole = loaded(PIX + '\ndrill: {bad: v2.0.0, fault: [curl, -X, POST, "http://x"], heal: [true-ly]}\n').service.drill
+    whole = loaded(
+        PIX + '\ndrill: {bad: v2.0.0, fault: [curl, -X, POST, "http://x"], heal: [true-ly], page: true}\n'
+    ).service.drill
+    assert (service.drill.page, whole.page) == (False, True)
     assert (whole.cron, whole.bad, whole.fault, whole.heal) == (
         None,
         "v2.0.0",

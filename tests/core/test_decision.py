@@ -33,6 +33,8 @@ def test_of_several_breaches_the_safest_wins_and_one_incident_carries_them_all()
     situation.until(Phase.ACTING, {**BAD, "r2.failures": 9})
     assert situation.rungs == ["emergency"]
     assert situation.incident.rules == ("errors high", "uploads failing")
+    (step,) = [entry for entry in situation.incident.timeline if entry.text.startswith("stepping to emergency: ")]
+    assert step.rules == ("errors high", "uploads failing")  # the drill's review counts it for each
     situation.run(120, {**BAD, "r2.failures": 9})
     assert situation.incident.rules == ("errors high", "uploads failing", "errors")
     assert situation.rungs == ["emergency"]

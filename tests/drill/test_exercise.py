@@ -368,6 +368,26 @@ async def test_its_time_comes_by_the_schedule_and_its_result_is_kept(house: Hous
     assert state(app, KV)["rung"] == "normal"
 
 
+@in_a_house(KV, ROLLBACK)
+async def test_a_drill_by_the_schedule_sends_test_pages_where_they_are_asked_for(house: House) -> None:
+    """A channel whose key was revoked would be found out by an incident, though drills are held all year."""
+    got: list[str] = []
+
+    async def try_out(contact: Contact, now: int) -> str:
+        got.append(contact.name)
+        return "took a test message"
+
+    def asking(service: Service) -> Service:
+        people = Contacts(critical=(Contact("slack", f"#{service.name}"),))
+        return replace(service, drill=Drill(cron=soon(house), page=service.name == KV), contacts=people)
+
+    app = await ready(house, asking)
+    app.outside.channels.try_out = try_out  # type: ignore[method-assign]
+    await asyncio.sleep(240)
+    assert len(house.journal.events(KV, kind="Drilled")) == len(house.journal.events(ROLLBACK, kind="Drilled")) == 1
+    assert got == [f"#{KV}"]
+
+
 @in_a_house(KV)
 async def test_the_schedule_gives_way_to_an_incident(house: House) -> None:
     """A drill in the midst of an incident would undo what holds the service together."""

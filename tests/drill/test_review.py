@@ -72,7 +72,10 @@ def test_what_was_not_read_ends_a_hold(journal: Journal) -> None:
 
 def test_actions_pages_and_what_had_no_evidence_come_from_incidents_and_messages(journal: Journal) -> None:
     """A rule that wakes people for nothing would look as good as one that saved the service."""
-    told = [{"at": 1, "text": "stepping to emergency: native errors high: native.error_rate > 3%; seen: 5 %"}]
+    told = [
+        {"at": 1, "text": "stepping to emergency: native errors high: seen: 5 %", "rules": ["native errors high"]},
+        {"at": 2, "text": "native errors is true as well", "rules": []},
+    ]
     body = {"rules": ["native errors high", "native errors"], "steps": 1, "paged": True, "timeline": told}
     shadow = {"rules": ["native errors high"], "shadow": True, "timeline": told}
     thread = "notaus/pix-immo/evidence:native errors high/5"
@@ -91,6 +94,18 @@ def test_actions_pages_and_what_had_no_evidence_come_from_incidents_and_messages
     assert (mild.actions, mild.pages, mild.refused) == (0, 1, 0)
     assert high.says.startswith("1 breaches had no evidence: chance crosses it")
     assert mild.says == "no samples are kept: nothing can be said"
+
+
+def test_each_rule_that_a_step_carries_has_acted(journal: Journal) -> None:
+    """People would look for a limit that kept a rule from acting, which had acted together with another."""
+    rules = ["native errors high", "native errors"]
+    told = [{"at": 1, "text": "stepping to emergency: native errors high: seen: 5 %", "rules": rules}]
+    body = {"rules": rules, "steps": 1, "paged": True, "timeline": told}
+    incident = IncidentRow("pix-immo-1", "pix-immo", NOW - 3600, "critical", "x", body)
+    written(journal, rates((60, 0.003), (400, 0.05), (60, 0.003)), incidents=[incident])
+    for rule in rules:
+        assert (about(journal, rule).breaches, about(journal, rule).actions) == (1, 1)
+        assert about(journal, rule).says.startswith("look at each action: was it right?")
 
 
 def test_the_report_ticks_off_what_was_done_and_met(journal: Journal) -> None:

@@ -151,7 +151,7 @@ class Drills:
         if refused:
             await app.desk.order(service.name, Drilled(now, BY, False, True, f"Not held: {'; '.join(refused)}."))
             return
-        made = hands(app.outside, service, now, page=False)
+        made = hands(app.outside, service, now, page=service.drill.page)
         bad = service.drill.bad
         exercise = Exercise(service, Counter(app), made, app.clock, BY, bad=bad, fault=bool(service.drill.fault))
         held = await exercise.run()

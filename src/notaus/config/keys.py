@@ -569,7 +569,13 @@ CRON = Key("cron", k.Cron(), "When a drill is held by itself, in UTC; never duri
 BAD = Key("bad", k.Text("a version"), "An uploaded version, by id or tag, that is deployed as the drill's test change.")
 FAULT = Key("fault", ListOf(k.Text("an argument")), "The command, word by word, that injects a fault for `--fault`.")
 HEAL = Key("heal", ListOf(k.Text("an argument")), "The command that takes it away again.")
-DRILL_KEYS = Keys("drill", (CRON, BAD, FAULT, HEAL), "The quarterly drill of a staging service.")
+DRILL_PAGE = Key(
+    "page",
+    k.Flag(),
+    "A drill that is held by itself sends a test page, and its end, to each contact; `notaus drill` does with `--page`.",
+    "false",
+)
+DRILL_KEYS = Keys("drill", (CRON, BAD, FAULT, HEAL, DRILL_PAGE), "The quarterly drill of a staging service.")
 DRILL = Key(
     "drill", TextOr(k.Cron(), DRILL_KEYS), "The quarterly drill: when, and with what.", default_words="by hand only"
 )

@@ -106,6 +106,7 @@ def service_tables() -> tuple[Keys, ...]:
         key.ATTEST_KEYS,
         key.RAMP_KEYS,
         key.PAGE_KEYS,
+        key.DRILL_KEYS,
     )
 
 

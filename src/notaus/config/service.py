@@ -151,7 +151,8 @@ def _drill(values: Values) -> Drill:
     found: str | Values | None = values.get(key.DRILL)
     if not isinstance(found, Values):
         return Drill(cron=found)
-    return Drill(found.get(key.CRON), found.get(key.BAD), found.get(key.FAULT) or (), found.get(key.HEAL) or ())
+    fault, heal = found.get(key.FAULT) or (), found.get(key.HEAL) or ()
+    return Drill(found.get(key.CRON), found.get(key.BAD), fault, heal, found.of(key.DRILL_PAGE))
 
 
 def _check_drill(values: Values, report: Report) -> None:

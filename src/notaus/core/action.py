@@ -127,7 +127,7 @@ def take(turn: Turn, move: Move, *, quiet: bool = False) -> None:
     fact(turn, reason=move.why, by_hand=by_hand(turn, move.rung, move.version))
     if any(rule.trigger for rule in move.rules):  # what was lost does not come back by stepping
         recovery(turn)
-    turn.note(f"{_verb(step)}: {move.why}")
+    turn.note(f"{_verb(step)}: {move.why}", step.rules)
     if turn.open_incident.shadow:
         _shadow(turn, step)
         return

@@ -133,6 +133,8 @@ class Entry:
 
     at: int
     text: str
+    rules: tuple[str, ...] = ()
+    """Of a step: the rules that it was taken for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -265,9 +267,9 @@ class Incident:
         ramp = self.ramp if phase is Phase.RAMPING else None
         return replace(self, phase=phase, step=step, override=override, ramp=ramp)
 
-    def noted(self, at: int, text: str) -> Incident:
+    def noted(self, at: int, text: str, rules: tuple[str, ...] = ()) -> Incident:
         """This incident with one more line in its timeline."""
-        return replace(self, timeline=(*self.timeline, Entry(at, text)))
+        return replace(self, timeline=(*self.timeline, Entry(at, text, rules)))
 
     @property
     def acted(self) -> bool:

@@ -91,6 +91,8 @@ class Drill:
     """The command that injects the fault, word by word."""
     heal: tuple[str, ...] = ()
     """The command that takes it away again."""
+    page: bool = False
+    """Held by itself, it sends a test page to each contact."""
 
 
 @dataclass(frozen=True, slots=True)

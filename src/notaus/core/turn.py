@@ -71,9 +71,9 @@ class Turn:
         """Move the open incident on by the table."""
         self.change(incident=self.open_incident.moved(cause))
 
-    def note(self, text: str) -> None:
-        """Add a line to the timeline of the open incident."""
-        self.change(incident=self.open_incident.noted(self.now, text))
+    def note(self, text: str, rules: tuple[str, ...] = ()) -> None:
+        """Add a line to the timeline of the open incident; `rules` of a step."""
+        self.change(incident=self.open_incident.noted(self.now, text, rules))
 
     def issue(self, effect: Effect) -> None:
         """Ask for an effect: it stays in the outbox until an event settles it."""

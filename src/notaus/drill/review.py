@@ -98,14 +98,12 @@ def _body(row: IncidentRow) -> dict[str, Any]:
 
 
 def _acted(body: dict[str, Any], rule: Rule) -> bool:
-    """Whether a lever was pulled for the rule: the timeline tells of each step, and why it was taken."""
+    """Whether a lever was pulled for the rule: the timeline tells of each step, and for which rules it was taken."""
     if body.get("shadow"):
         return False
-    told = [str(entry.get("text", "")) for entry in body.get("timeline") or () if isinstance(entry, dict)]
-    return any(text.startswith(STEPS) and f": {rule.name}: " in text for text in told)
-
-
-STEPS = ("stepping to ", "rolling back to ")
+    return any(
+        rule.name in (entry.get("rules") or ()) for entry in body.get("timeline") or () if isinstance(entry, dict)
+    )
 
 
 def _says(rule: Rule, holds: int, breaches: int, refused: int, acted: int, missed_by: float, *, sampled: bool) -> str:
