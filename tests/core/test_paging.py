@@ -234,7 +234,7 @@ def test_a_delivery_that_was_settled_before_changes_nothing() -> None:
     assert situation.state == before
 
 
-COMMANDS = {"backup": "get $worker/backup-$yesterday.json $HOME $nosuch", "hotfix": "deploy over $bad_version"}
+COMMANDS = {"backup": "get $worker/backup-$yesterday.json $HOME $nosuch", "hotfix": "deploy $tag over $bad_version"}
 
 
 def recovery_facts(situation: Situation) -> dict[str, str]:
@@ -251,7 +251,7 @@ def test_recovery_commands_are_filled_in_where_data_was_lost() -> None:
     yesterday = datetime.fromtimestamp(situation.at - 86400, UTC).strftime("%Y%m%d")
     assert recovery_facts(situation) == {
         "recovery: backup": f"get {service.worker}/backup-{yesterday}.json $HOME $nosuch",
-        "recovery: hotfix": f"deploy over {situation.incident.step.away_from}",
+        "recovery: hotfix": f"deploy v1 over {situation.incident.step.away_from}",
     }
 
 

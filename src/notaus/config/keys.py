@@ -560,8 +560,8 @@ RECOVERY = Key(
     "recovery",
     MapOf(k.Text("a command")),
     "Commands for people, by name, never run: shown on the pages after a report, or where a step was refused or did not "
-    "help. `$version` and `$bad_version` are the versions rolled back to and from, `$date` and `$yesterday` days as "
-    "20251115; also `$service`, `$worker`, `$account`, `$incident`.",
+    "help. `$version` and `$bad_version` are the versions rolled back to and from, `$tag` the tag of the former, `$date` "
+    "and `$yesterday` days as 20251115; also `$service`, `$worker`, `$account`, `$incident`.",
 )
 
 STAGING = Key("staging", k.Flag(), "Nobody is harmed by a drill here: `notaus drill` needs no further word.", "false")

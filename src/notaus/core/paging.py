@@ -313,6 +313,7 @@ def _placeholders(turn: Turn) -> Mapping[str, str]:
         "account": turn.service.account,
         "incident": incident.id,
         "version": step.version if step is not None else None,
+        "tag": step.label if step is not None and step.version is not None else None,
         "bad_version": step.away_from if step is not None else None,
         "date": day.strftime("%Y%m%d"),
         "yesterday": (day - timedelta(days=1)).strftime("%Y%m%d"),
