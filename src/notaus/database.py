@@ -1,4 +1,8 @@
-"""Queries to databases of the user's own: read-only, a connection for each, with a deadline that the server keeps."""
+"""Queries to databases of the user's own: a connection for each, rolled back at its end.
+
+PostgreSQL, SQLite, MySQL and MariaDB are told to write nothing and to end a statement in time (MySQL: a SELECT); for the
+last two this was not tried on a server. Oracle is told to write nothing. Of others neither is asked: we only stop waiting.
+"""
 
 from __future__ import annotations
 
@@ -22,6 +26,12 @@ DRIVERS = {"postgresql": "psycopg", "postgres": "psycopg"}
 """The driver that is meant where a URL names none (`postgresql://`), if it is not SQLAlchemy's own choice."""
 SQLITE_STEPS = 10_000
 """Instructions of SQLite's machine between two looks at the clock."""
+DEADLINES = (*DRIVERS, "sqlite", "mysql", "mariadb")
+"""The databases that are given a deadline which they keep themselves."""
+NO_DEADLINE = (
+    "Only PostgreSQL, SQLite, MySQL and MariaDB are given a deadline that the server keeps: "
+    "here a statement that takes too long goes on; let the account's own limits end it"
+)
 
 Rows = Sequence[Sequence[object]]
 
@@ -52,7 +62,7 @@ def rows_of(engine: Engine, query: str, timeout: float, most: int) -> tuple[tupl
 
 
 def _restrain(connection: Connection, timeout: float) -> None:
-    """Nothing may be written in this transaction, and the server ends a statement that takes too long.
+    """Nothing may be written in this transaction, and the server ends a statement that takes too long, where it can.
 
     All of it is said within the transaction: a connection pool between us and the server may pass nothing else on.
     """
@@ -63,6 +73,10 @@ def _restrain(connection: Connection, timeout: float) -> None:
             connection.exec_driver_sql(f"SET LOCAL statement_timeout = {milliseconds}")
         case "mysql" | "mariadb":
             connection.exec_driver_sql("START TRANSACTION READ ONLY")
+            if connection.dialect.is_mariadb:  # type: ignore[attr-defined]  # by its version, whatever the URL says
+                connection.exec_driver_sql(f"SET SESSION max_statement_time = {milliseconds / 1000}")
+            else:
+                connection.exec_driver_sql(f"SET SESSION MAX_EXECUTION_TIME = {milliseconds}")
         case "oracle":
             connection.exec_driver_sql("SET TRANSACTION READ ONLY")
         case "sqlite":
@@ -80,6 +94,14 @@ def _cursor(connection: Connection) -> Any:
     if connection.dialect.driver == "psycopg":  # binary results are what has it use PostgreSQL's extended protocol
         return connection.connection.driver_connection.cursor(binary=True)  # type: ignore[union-attr]
     return connection.connection.cursor()
+
+
+def keeps_deadline(url: str) -> bool:
+    """Whether the server behind a URL ends a statement that takes too long. A URL that cannot be read is no reason to doubt."""
+    try:
+        return make_url(url).get_backend_name() in DEADLINES
+    except ArgumentError:
+        return True
 
 
 def engine_of(url: str, timeout: float) -> Engine:

@@ -9,6 +9,8 @@ from pathlib import Path
 
 import httpx
 import pytest
+from sqlalchemy.dialects import registry
+from sqlalchemy.dialects.sqlite.pysqlite import dialect as sqlite_dialect
 
 from notaus.cli import thresholds
 from notaus.cli.demo.stage import Clock, config_in, environment
@@ -326,6 +328,24 @@ async def test_a_question_without_an_answer_is_not_ready(name: str, site: Set) -
     answer, why = told(await site.found("pix-immo"), f"pix-immo: evidence.{question}")
     assert answer == "no"
     assert words in why
+
+
+class OfNoDeadline(sqlite_dialect):
+    """A database of which nobody knows how to give it a deadline."""
+
+    name, supports_statement_cache = "fourth", True
+
+
+async def test_a_database_that_is_given_no_deadline_is_told(site: Set, tmp_path: Path) -> None:
+    """Queries that hang would pile up in the service's own database, in an incident of all times."""
+    registry.register("fourth", __name__, OfNoDeadline.__name__)
+    site.environ["PIX_DATABASE_URL"] = site.environ["PIX_DATABASE_URL"].replace("sqlite:", "fourth:")
+    found = await site.found("pix-immo")
+    for what, words in (("signals.orphaned_intents", "orphaned_intents 0"), ("evidence.connections", "1 row. ")):
+        answer, why = told(found, f"pix-immo: {what}")
+        assert answer == "?"
+        assert why.startswith(words)
+        assert "Only PostgreSQL, SQLite, MySQL and MariaDB are given a deadline that the server keeps" in why
 
 
 async def test_an_answer_that_says_nothing_is_told(site: Set) -> None:

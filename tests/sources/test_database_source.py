@@ -242,3 +242,58 @@ def test_a_missing_driver_of_postgresql_names_the_extra(monkeypatch: pytest.Monk
     monkeypatch.setattr(builtins, "__import__", without)
     with pytest.raises(ReadFailed, match=r"pip install 'notaus\[postgresql\]'"):
         engine_of("postgres://a@b/c", 1)
+
+
+class Recorded:
+    """A driver of MySQL or MariaDB that writes down what it is told, and answers each query with 7."""
+
+    Error = OperationalError = ProgrammingError = InterfaceError = Exception
+    paramstyle, version_info, VERSION = "format", (2, 2, 0), (1, 1, 0)
+
+    def __init__(self, version: str) -> None:
+        self.version, self.told = version, list[str]()
+        self.description: list[tuple[str | None, ...]] = [("n", *[None] * 6)]
+
+    def connect(self, *_: Any, **__: Any) -> Recorded:
+        return self
+
+    def cursor(self, *_: Any) -> Recorded:
+        return self
+
+    def execute(self, statement: str, *_: Any) -> None:
+        self.told.append(statement)
+
+    def fetchone(self) -> tuple[str]:
+        return (self.version if self.told[-1] == "SELECT VERSION()" else "0",)
+
+    def fetchall(self) -> list[tuple[str]]:
+        return [self.fetchone()]
+
+    def fetchmany(self, _: int) -> list[tuple[int]]:
+        return [(7,)]
+
+    def rollback(self) -> None:
+        self.told.append("ROLLBACK")
+
+    def character_set_name(self) -> str:
+        return "utf8mb4"
+
+    def close(self) -> None:
+        pass
+
+
+@pytest.mark.parametrize(
+    ("url", "version", "deadline"),
+    [
+        ("mysql+pymysql", "8.0.36", "SET SESSION MAX_EXECUTION_TIME = 1500"),
+        ("mysql+pymysql", "10.11.6-MariaDB", "SET SESSION max_statement_time = 1.5"),
+        ("mariadb+pymysql", "11.4.2-MariaDB", "SET SESSION max_statement_time = 1.5"),
+    ],
+)
+def test_mysql_and_mariadb_are_told_the_deadline_each_in_its_own_words(url: str, version: str, deadline: str) -> None:
+    """Queries that nobody waits for would pile up in the database; MariaDB knows no MAX_EXECUTION_TIME, MySQL no other."""
+    server = Recorded(version)
+    engine = sqlalchemy.create_engine(f"{url}://a@b/c", module=server, poolclass=sqlalchemy.NullPool)
+    assert value_of(engine, "SELECT 7", 1.5) == 7
+    begun = server.told.index("START TRANSACTION READ ONLY")
+    assert server.told[begun + 1 : begun + 4] == [deadline, "SELECT 7", "ROLLBACK"]

@@ -26,7 +26,7 @@ from notaus.cloudflare.telemetry import NotLogged, Telemetry
 from notaus.cloudflare.tokens import Policies, Probe, Token
 from notaus.config import Configuration
 from notaus.config.settings import SQLITE
-from notaus.config.sources import Entry
+from notaus.config.sources import Database, Entry
 from notaus.core import deployment
 from notaus.core.deployment import Registry
 from notaus.core.ladder import DeploymentLever, Rung
@@ -36,6 +36,7 @@ from notaus.core.service import Contact, Exhibit, Service
 from notaus.core.state import State
 from notaus.core.world import DeploymentsView, KvView
 from notaus.daemon import cohorts
+from notaus.database import NO_DEADLINE, keeps_deadline
 from notaus.errors import JournalFailed, NotausError
 from notaus.journal import Journal, decode
 from notaus.journal.journal import CURRENT
@@ -204,6 +205,8 @@ class Inspection:
             return Finding(service.name, what, "no", _reason(error))
         if not missing and within == findings.DAY:
             return Finding(service.name, what, "?", f"{said}. {findings.idle(entry)}")
+        if not missing and isinstance(entry.source, Database) and not keeps_deadline(entry.source.url):
+            return Finding(service.name, what, "?", f"{said}. {NO_DEADLINE}")
         if not missing:
             return Finding(service.name, what, "yes", said)
         answer, lacks = findings.lacking(entry, missing, within)

@@ -32,7 +32,7 @@ def read_evidence(service: Values, report: Report) -> tuple[tuple[str, ...], Map
 
 def _database(values: Values) -> Question:
     url, query = values.get(key.ASK_DATABASE) or "", values.get(key.ASK_TABLE) or ""
-    return sources.Database(url, query, values.of(key.TIMEOUT))
+    return sources.Database(url, query, values.of(key.DATABASE_TIMEOUT))
 
 
 def _sql(values: Values) -> Question:

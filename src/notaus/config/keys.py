@@ -245,14 +245,24 @@ WINDOWED = Key(
 SQL = _source(
     "sql", "Any Analytics Engine SQL that gives a time and a value. The entry's name is the signal.", WINDOWED, UNIT
 )
+DATABASE_TIMEOUT = Key(
+    "timeout",
+    m.Timeout(),
+    "When an answer comes too late. PostgreSQL, SQLite, MySQL (a SELECT) and MariaDB are also told to end the statement by "
+    "then (for MySQL and MariaDB not tried on a server); elsewhere it goes on, and the account's own limits must end it.",
+    "5s",
+)
+READ_ONLY = (
+    "any database that SQLAlchemy knows, in a read-only transaction with PostgreSQL, SQLite, MySQL, MariaDB and Oracle; "
+    "elsewhere it is rolled back, and should use an account that may only read"
+)
 DATABASE = _source(
     "database",
-    "A scalar SQL query to any database that SQLAlchemy knows, read-only; NULL is unknown. "
-    "The entry's name is the signal.",
+    f"A scalar SQL query to {READ_ONLY}. NULL is unknown. The entry's name is the signal.",
     URL,
     QUERY,
     UNIT,
-    TIMEOUT,
+    DATABASE_TIMEOUT,
 )
 HEADERS = Key(
     "headers",
@@ -538,8 +548,8 @@ QUESTIONS: dict[str, Keys] = {
     ),
     "database": Keys(
         "evidence (database)",
-        (EVIDENCE_NAME, ASK_DATABASE, ASK_TABLE, TIMEOUT),
-        "A table out of any database that SQLAlchemy knows, read-only.",
+        (EVIDENCE_NAME, ASK_DATABASE, ASK_TABLE, DATABASE_TIMEOUT),
+        f"A table out of {READ_ONLY}.",
     ),
     "sql": Keys("evidence (sql)", (EVIDENCE_NAME, ASK_SQL), "A table out of Workers Analytics Engine."),
     "get": Keys("evidence (get)", (EVIDENCE_NAME, ASK_GET, TIMEOUT), "An answer of the Worker, or of anything else."),

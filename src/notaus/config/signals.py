@@ -279,7 +279,7 @@ def _sql(values: Values, service: Values) -> Source:
 
 def _database(values: Values, service: Values) -> Source:
     url, query = values.get(key.URL) or "", values.get(key.QUERY) or ""
-    return sources.Database(url, query, values.of(key.TIMEOUT), _percent(values))
+    return sources.Database(url, query, values.of(key.DATABASE_TIMEOUT), _percent(values))
 
 
 def _prometheus(values: Values, service: Values) -> Source:

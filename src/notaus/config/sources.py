@@ -88,7 +88,7 @@ class Database:
     url: str
     query: str
     timeout: float = 5.0
-    """Seconds, kept by the server and by us."""
+    """Seconds, kept by us, and by the server where it can be asked to (`notaus.database`)."""
     percent: bool = False
 
     def __repr__(self) -> str:

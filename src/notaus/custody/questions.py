@@ -19,7 +19,7 @@ from notaus.cloudflare.r2 import R2, UNLISTED
 from notaus.config.sources import Database, Get, Objects, Question, Sql, WriteTest
 from notaus.core.effect import Collect
 from notaus.core.service import Service
-from notaus.database import GRACE, Rows, engine_of, reason, rows_of
+from notaus.database import GRACE, NO_DEADLINE, Rows, engine_of, keeps_deadline, reason, rows_of
 from notaus.errors import ReadFailed
 from notaus.log import clean
 from notaus.threads import Threads
@@ -79,7 +79,8 @@ class Questions:
         match self._asked[service.name][name]:
             case Database() as question:
                 _, rows = await self._rows(question)
-                return "yes", _counted(len(rows), "row", all_=len(rows) <= MOST_ROWS)
+                said = _counted(len(rows), "row", all_=len(rows) <= MOST_ROWS)
+                return ("yes", said) if keeps_deadline(question.url) else ("?", f"{said}. {NO_DEADLINE}")
             case Sql(query):
                 now = int(self._clock.now())
                 found = await self._engine.query(service.account, windowed(query, now - TRIED_SECONDS, now))

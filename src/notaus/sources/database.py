@@ -1,7 +1,8 @@
 """`database`: a scalar SQL query to the service's own database.
 
-It only reads (a read-only transaction, rolled back at its end), off the event loop, and with a deadline on both sides:
-the server ends the statement, and notaus no longer waits for it. One query of an entry is under way at a time.
+It only reads (a transaction, read-only where `notaus.database` knows how to ask for that, and rolled back at its end), off
+the event loop, and with a deadline: notaus no longer waits, and most servers end the statement. One query of an entry is
+under way at a time.
 """
 
 from __future__ import annotations
