@@ -5,10 +5,11 @@ from __future__ import annotations
 import pytest
 
 from notaus.core.effect import Collect, Deploy, Kept, Outcome, RunChecks, Send, WriteKv
-from notaus.core.event import ChecksEnded, Close, Collected, LeverSlow, SetRung
+from notaus.core.event import ChecksEnded, Close, Collected, LeverSlow, RestoreOrder, SetRung
 from notaus.core.incident import Phase
 from notaus.core.rule import Severity
 from notaus.core.service import Exhibit, Mode
+from notaus.core.verification import RampStep, Restore
 from tests.builders import READ_BACK, T0, Situation, a_rollback_service, a_service, a_situation
 
 BAD = {"native.error_rate": 0.05}
@@ -253,6 +254,18 @@ def test_evidence_is_asked_for_once_and_after_the_lever() -> None:
     situation.end_lever(situation.pulled[0], Outcome.FAILED)
     situation.run(60, BAD)
     assert len(situation.pulled) > 1
+    assert len(collects(situation)) == 1
+
+
+def test_evidence_is_kept_of_an_incident_that_began_as_an_order() -> None:
+    """On the way back to normal a breach comes, and of the worst incident of the week nothing is kept."""
+    restore = Restore((), (RampStep("reduced", 3600),))
+    situation = a_situation(a_service(evidence=KEEPING, restore=restore), rung="disabled")
+    situation.take(RestoreOrder(situation.at, "ann"))
+    situation.run(120)
+    assert collects(situation) == []
+    situation.run(300, {"native.error_rate": 0.3})
+    assert situation.rungs == ["reduced", "emergency"]
     assert len(collects(situation)) == 1
 
 

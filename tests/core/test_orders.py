@@ -25,6 +25,7 @@ from notaus.core.event import (
 )
 from notaus.core.foreign import LISTED
 from notaus.core.incident import Phase
+from notaus.core.orders import ONE_REPORT
 from notaus.core.page import Message, Stage
 from notaus.core.rule import Alert, Severity
 from notaus.core.service import Mode, OverridePolicy
@@ -498,12 +499,29 @@ def test_a_trigger_acts_at_once_and_the_same_report_within_an_hour_is_one() -> N
     report = Trigger(situation.at, "hook", "data loss", "rows are gone", True, "f1")
     assert order(situation, report) == (True, "rolled_back has begun")
     assert situation.rungs == ["v1"]
-    assert order(situation, report) == (True, "this was reported within the hour; it is one report")
+    assert order(situation, report) == (True, ONE_REPORT)
     again = replace(report, fingerprint=None)
     assert order(situation, again)[1].startswith("people are told, nothing was done: the service is already at")
     assert order(situation, replace(report, rule="nothing"))[1] == (
         "'nothing' is no trigger of books; its triggers: data loss"
     )
+
+
+def test_a_report_that_led_to_nothing_is_looked_at_again_when_it_is_repeated() -> None:
+    """Alertmanager repeats it while data is being lost, and the first one came during a hold, or before the first look."""
+    situation = a_situation(live="v2")
+    situation.take(Hold(situation.at, "ann", 600, "m"))
+    report = Trigger(situation.at, "hook", "data loss", "rows are gone", True, "f1")
+    assert "nothing was done: a hold by ann is in force" in order(situation, report)[1]
+    told = len(situation.said)
+    situation.run(300)
+    assert order(situation, replace(report, now=situation.at)) == (True, ONE_REPORT)
+    assert len(situation.said) == told  # for the same reason: people have heard
+    situation.run(330)
+    assert order(situation, replace(report, now=situation.at)) == (True, "rolled_back has begun")
+    situation.run(60)
+    assert order(situation, replace(report, now=situation.at)) == (True, ONE_REPORT)
+    assert situation.rungs == ["v1"]
 
 
 def test_a_trigger_is_bound_by_hold_target_and_override() -> None:
@@ -982,7 +1000,7 @@ def test_the_same_alert_within_an_hour_is_one_report_and_after_it_another() -> N
     situation.run(60)
     before = situation.state
     again = Trigger(situation.at, "alertmanager", "database", "pool empty", True, "f1")
-    assert order(situation, again) == (True, "this was reported within the hour; it is one report")
+    assert order(situation, again) == (True, ONE_REPORT)
     assert situation.state == before
     assert order(situation, replace(again, fingerprint="f2"))[1].startswith("people are told")
 

@@ -106,6 +106,8 @@ async def test_a_request_has_buttons_until_it_is_answered(channels: Channels, bo
         )
         assert {element["value"] for element in buttons["elements"]} == {"pix-immo/pix-immo-4"}
         assert all(element["confirm"] for element in buttons["elements"])
+    receipt = await told(channels, SLACK, an_update(3, request="pix-immo-4"), receipt=receipt)
+    assert [block["type"] for block in first["blocks"]].count("actions") == 1  # a quiet update takes it from nobody
     await told(channels, SLACK, answered, receipt=receipt)
     for message in (first, question):
         assert not any(block["type"] == "actions" for block in message["blocks"])

@@ -214,6 +214,17 @@ async def test_what_cannot_be_taken_now_is_asked_for_again(stranger: httpx.Async
     assert (await call(stranger, "alertmanager")).status_code == 503
 
 
+async def test_what_is_guarded_here_is_done_before_the_sender_is_sent_on(
+    stranger: httpx.AsyncClient, daemon: FakeDaemon
+) -> None:
+    """An alert about services of two replicas would be refused by both of them, for ever."""
+    first = replace(daemon.services_now[0], name="a-first")
+    daemon.services_now = (first, *daemon.services_now)
+    daemon.elsewhere = {"a-first"}
+    assert (await call(stranger, "alertmanager")).status_code == 503
+    assert [service for service, _ in daemon.orders] == ["pix-immo"]
+
+
 async def test_what_the_daemon_refuses_is_told(stranger: httpx.AsyncClient, daemon: FakeDaemon) -> None:
     """A sender that repeats it for ever would change nothing."""
     daemon.reply = Reply(False, "people are told, nothing was done: an override is in force")

@@ -132,7 +132,7 @@ def take(turn: Turn, move: Move, *, quiet: bool = False) -> None:
         _shadow(turn, step)
         return
     turn.issue(PullLever(effect, turn.service.name, _action(turn, move, label), turn.now))
-    if step.number == 1 and turn.service.evidence and not turn.open_incident.quiet:
+    if turn.service.evidence and not turn.open_incident.quiet and not turn.open_incident.collected:
         _keep_evidence(turn, move)
 
 
@@ -146,6 +146,7 @@ def _keep_evidence(turn: Turn, move: Move) -> None:
     """After the lever: keeping evidence never delays it."""
     incident, service = turn.open_incident, turn.service
     effect = turn.new_effect_id("collect")
+    turn.update(collected=True)
     since = turn.at - EVIDENCE_BEFORE
     turn.issue(Collect(effect, service.name, incident.id, service.evidence, since, turn.now, move.away_from))
 

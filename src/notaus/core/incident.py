@@ -235,6 +235,8 @@ class Incident:
     """Rungs whose own lever was pulled, and nobody knows whether it did its work."""
     shadow: bool = False
     """Of a service in observe mode: no lever is pulled, and what is told is a notice."""
+    collected: bool = False
+    """Whether its evidence was asked for."""
     quiet: bool = False
     """Begun by a person's order outside trouble: closed once done, and told as a notice."""
     paged: bool = False

@@ -34,6 +34,7 @@ from notaus.core.state import Lock, Reported
 from notaus.core.turn import Turn
 from notaus.core.world import Version
 
+ONE_REPORT = "this was reported within the hour; it is one report"
 SAME_REPORT = 3600
 """Seconds within which the same fingerprint is one report."""
 
@@ -98,12 +99,14 @@ def _trigger(turn: Turn, order: Trigger) -> None:
         known = ", ".join(r.name for r in turn.service.rules if r.trigger) or "none"
         turn.answer(False, f"{order.rule!r} is no trigger of {turn.service.name}; its triggers: {known}")
         return
-    if _reported_already(turn, order):
-        turn.answer(True, "this was reported within the hour; it is one report")
+    before = _reported(turn, order)
+    if before == "":
+        turn.answer(True, ONE_REPORT)
         return
     if turn.overridden and order.hook:
-        _only_tell(turn, rule, order, "an override is in force")
+        _refuse(turn, rule, order, "an override is in force", before)
         return
+    _remember(turn, order)
     if not safer(turn, rule.then):
         under_way = _under_way(turn)
         where = f"already at {rule.then} or safer" if under_way is None else f"on its way to {under_way.label}"
@@ -120,7 +123,7 @@ def _trigger(turn: Turn, order: Trigger) -> None:
         approval.ask(turn, rule, rung, ruling, None)
         turn.answer(True, f"approval is asked for: {ruling.reason}")
     elif ruling.permit is not Permit.ACT:
-        _only_tell(turn, rule, order, ruling.reason)
+        _refuse(turn, rule, order, ruling.reason, before)
     else:
         approval.supersede(turn, rule)
         why = f"{rule.name}, reported by {order.by}: {order.reason}"
@@ -134,14 +137,26 @@ def _under_way(turn: Turn) -> Step | None:
     return incident.step if incident is not None and incident.phase is Phase.ACTING else None
 
 
-def _reported_already(turn: Turn, order: Trigger) -> bool:
+def _reported(turn: Turn, order: Trigger) -> str | None:
+    """Why nothing was done of the same report within the hour, empty where something was; None: there was none."""
+    same = (r for r in turn.state.reports if r.fingerprint == order.fingerprint and r.at > turn.at - SAME_REPORT)
+    return next((report.refused for report in same), None)
+
+
+def _remember(turn: Turn, order: Trigger, refused: str = "") -> None:
     if order.fingerprint is None:
-        return False
-    recent = tuple(r for r in turn.state.reports if r.at > turn.at - SAME_REPORT)
-    if any(r.fingerprint == order.fingerprint for r in recent):
-        return True
-    turn.change(reports=(*recent, Reported(turn.at, order.fingerprint)))
-    return False
+        return
+    others = (r for r in turn.state.reports if r.at > turn.at - SAME_REPORT and r.fingerprint != order.fingerprint)
+    turn.change(reports=(*others, Reported(turn.at, order.fingerprint, refused)))
+
+
+def _refuse(turn: Turn, rule: Rule, order: Trigger, reason: str, before: str | None) -> None:
+    """Nothing is done of the report now; when it is repeated, it is looked at again, and told of if the reason is new."""
+    _remember(turn, order, reason)
+    if before == reason:
+        turn.answer(True, ONE_REPORT)
+    else:
+        _only_tell(turn, rule, order, reason)
 
 
 def _cleared(turn: Turn, order: Cleared) -> None:

@@ -112,6 +112,8 @@ class Reported:
 
     at: int
     fingerprint: str
+    refused: str = ""
+    """Why nothing was done of it; empty where something was."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -78,29 +78,32 @@ async def send(
 ) -> str:
     """Deliver one message and bring the earlier ones up to date. Raises Undelivered."""
     api = Api(http, entry.url, to, {"authorization": f"Bearer {entry.token}"})
-    body = payload(message, link, *_buttons(message))
+    body = payload(message, link, *_buttons(message)) if message.loud else payload(message, link)
+    first = payload(message, link, *_buttons(message))  # the thread's own keeps its buttons while the request is open
     thread = Thread.of(receipt)
     if thread is not None:
         try:
-            return (await _reply(api, to, thread, message, body)).receipt
+            return (await _reply(api, to, thread, message, body, first)).receipt
         except Refused as refused:
             if refused.name not in GONE:
                 raise
-    said = await _ask(api, to, "chat.postMessage", {"channel": entry.channel, **body, **_PLAIN})
+    said = await _ask(api, to, "chat.postMessage", {"channel": entry.channel, **first, **_PLAIN})
     return Thread(said["channel"], said["ts"]).receipt
 
 
 _PLAIN = {"unfurl_links": False, "unfurl_media": False}
 
 
-async def _reply(api: Api, to: str, thread: Thread, message: Message, body: Mapping[str, Any]) -> Thread:
+async def _reply(
+    api: Api, to: str, thread: Thread, message: Message, body: Mapping[str, Any], first: Mapping[str, Any]
+) -> Thread:
     """The message is delivered once the reply stands; what is updated besides may fail."""
     where = {"channel": thread.channel, "thread_ts": thread.ts, "reply_broadcast": message.loud}
     said = await _ask(api, to, "chat.postMessage", {**where, **body, **_PLAIN})
     asks = {ts: request for ts, request in thread.asks.items() if request == message.request}
     for ts in thread.asks.keys() - asks.keys():
         await _update(api, to, thread.channel, ts, _answered(thread.asks[ts], message))
-    await _update(api, to, thread.channel, thread.ts, body)
+    await _update(api, to, thread.channel, thread.ts, first)
     if message.request is not None and message.loud:
         asks[said["ts"]] = message.request
     return Thread(thread.channel, thread.ts, asks)
@@ -126,8 +129,8 @@ async def _ask(api: Api, to: str, method: str, body: Mapping[str, Any]) -> Mappi
 
 
 def _buttons(message: Message) -> tuple[dict[str, Any], ...]:
-    """Approve and deny, each behind a confirmation, where a loud message is about an open request."""
-    if message.request is None or not message.loud:
+    """Approve and deny, each behind a confirmation, where a request is open."""
+    if message.request is None:
         return ()
     value = f"{message.service}/{message.request}"
     approve = _button(APPROVE, "Approve", value, "primary", "It is carried out at once.")

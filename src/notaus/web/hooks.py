@@ -87,13 +87,16 @@ class Hooks:
         return found
 
     async def _reports(self, hook: str, reports: tuple[Report, ...]) -> Mapping[str, Any]:
-        taken = [
-            await self._report(hook, report, service.name, rule)
+        """All that is guarded here is done before a sender is told to come again for the rest."""
+        wanted = [
+            (report, service.name, rule)
             for report in reports
             for service in self._daemon.configured()
             for rule in service.rules
             if any(alert.is_met(hook, report.said) for alert in rule.alerts)
         ]
+        wanted.sort(key=lambda each: self._daemon.state(each[1]) is None)
+        taken = [await self._report(hook, report, service, rule) for report, service, rule in wanted]
         return {"alerts": len(reports), "taken": taken}
 
     async def _report(self, hook: str, report: Report, service: str, rule: Rule) -> Mapping[str, Any]:
