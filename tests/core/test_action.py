@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from notaus.core.effect import Collect, Deploy, Kept, Outcome, RunChecks, Send, WriteKv
@@ -10,7 +12,7 @@ from notaus.core.incident import Phase
 from notaus.core.rule import Severity
 from notaus.core.service import Exhibit, Mode
 from notaus.core.verification import RampStep, Restore
-from tests.builders import READ_BACK, T0, Situation, a_rollback_service, a_service, a_situation
+from tests.builders import READ_BACK, T0, Situation, a_kv_ladder, a_rollback_service, a_service, a_situation
 
 BAD = {"native.error_rate": 0.05}
 MILD = {"native.error_rate": 0.02}
@@ -233,6 +235,16 @@ def test_an_automatic_step_tried_again_still_only_goes_up() -> None:
     situation.end_lever(situation.pulled[0], Outcome.FAILED)
     situation.run(30, BAD)
     assert [pull.action for pull in situation.pulled] == [situation.pulled[0].action] * 2
+
+
+def test_checks_know_all_that_the_step_writes() -> None:
+    """`$canary_tag` in a check would be taken for the tag itself, and each step be unverified."""
+    ladder = a_kv_ladder()
+    lever = replace(ladder.lever, fields={"canary_tag": "B2a", "last_updated": "$now"})
+    situation = a_situation(a_service(ladder=replace(ladder, lever=lever), verify=(READ_BACK,)), checks=None)
+    situation.until(Phase.VALIDATING, BAD)
+    checks = next(e for e in situation.state.outbox.values() if isinstance(e, RunChecks))
+    assert checks.variables == {"canary_tag": "B2a", **ladder.safest.fields}
 
 
 KEEPING = (Exhibit.SAMPLES, Exhibit.TELEMETRY)

@@ -347,7 +347,7 @@ def _verify(turn: Turn, step: Step) -> None:
             close(turn, "done as ordered")
         return
     rung = turn.service.ladder.rung(step.rung)
-    variables: dict[str, str | int | float | bool] = dict(rung.fields)
+    variables: dict[str, str | int | float | bool] = dict(turn.service.ladder.written(rung))
     if step.version is not None:
         variables |= {"target.tag": step.label, "target.id": step.version}
     deadline = turn.now + turn.service.deadline

@@ -136,6 +136,11 @@ class Ladder:
         """The rungs that the ladder's lever holds."""
         return tuple(rung for rung in self.rungs if rung.lever is None)
 
+    def written(self, rung: Rung) -> Fields:
+        """The fields that a step to `rung` writes, by which its checks are filled in: `$percent`, say."""
+        given = self.lever.fields if isinstance(self.lever, KvLever) else {}
+        return {**{name: value for name, value in given.items() if value != "$now"}, **rung.fields}
+
     def allows(self, rung: Rung) -> bool:
         """Whether a step that no rule named may go to `rung` by itself."""
         within = self.escalate_to is not None and self.index(rung.name) <= self.index(self.escalate_to)

@@ -322,7 +322,7 @@ class Exercise:
         before = await self._undisturbed()
         begun = await self._accepted(what, name, {"by": self.held.by, **body})
         self.stands = None
-        seen = await self._checked(rung, variables or dict(rung.fields), begun)
+        seen = await self._checked(rung, variables or self.service.ladder.written(rung), begun)
         self._not_overruled(await self._at_rest(what), before, rung.name)
         self.stands = rung.name
         bound = PROPAGATION if isinstance(self.service.ladder.lever, KvLever) and not self.ending else target
