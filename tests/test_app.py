@@ -12,6 +12,7 @@ from typing import Any
 
 import httpx
 import pytest
+from prometheus_client.parser import text_string_to_metric_families
 from pydantic import SecretStr
 from structlog.testing import capture_logs
 
@@ -288,6 +289,41 @@ async def test_a_disk_that_fills_up_between_two_polls_is_told_as_well(house: Hou
     await asyncio.sleep(16)
     assert app.desk.ready()[0]
     assert "pix-immo" in app.engine.guarded
+
+
+@in_a_house(traffic=True)
+async def test_what_was_read_is_shown_as_metrics(house: House) -> None:
+    """The panels that somebody watches during a rollout would stay empty."""
+    app = await house.app()
+    await asyncio.sleep(61)
+    shown = {
+        (sample.name, sample.labels.get("signal") or sample.labels.get("rung")): sample.value
+        for family in text_string_to_metric_families(app.metrics.render().decode())
+        for sample in family.samples
+    }
+    for cohort in ("native", "proxy"):
+        assert 0 <= shown["notaus_signal_value", f"{cohort}.error_rate"] < 0.05
+        assert 200 < shown["notaus_signal_value", f"{cohort}.latency_p90"] < 1000
+    assert 0.05 < shown["notaus_signal_value", "native.share"] < 0.15
+    assert (shown["notaus_rung", "normal"], shown["notaus_rung", "emergency"]) == (1, 0)
+
+
+QUESTIONS = ("/graphql", "/analytics_engine/sql", "/telemetry/query", "/bulk/get")
+
+
+@in_a_house("bookstrack", traffic=True)
+async def test_a_rollback_changes_one_deployment_and_nothing_else(house: House) -> None:
+    """Somebody would have to find out what else is not as it was."""
+    app = await house.app()
+    await asyncio.sleep(61)
+    worker = house.box.workers["api-worker"]
+    worker.deploy(worker.upload("v9.0.0").id, by="human")
+    await asyncio.sleep(61)
+    await app.desk.order("bookstrack", Trigger(app.desk.now(), "anna", "data loss", "books are gone"))
+    await asyncio.sleep(600)
+    changing = [r for r in requests(house) if not r.startswith("GET ") and not r.endswith(QUESTIONS)]
+    assert changing == [f"POST /client/v4/accounts/{house.box.account.id}/workers/scripts/api-worker/deployments"]
+    assert [write.kind for write in house.box.writes if write.by == "api"] == ["deployment"]
 
 
 @in_a_house()

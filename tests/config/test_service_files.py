@@ -170,9 +170,11 @@ def test_the_checks_are_those_of_the_files() -> None:
         ReadBack("deployment"),
         HttpCheck("https://api.oooefam.net/health", json={"data.status": "ok", "data.version": "$target.tag"}),
     ]
-    assert isinstance(checks[2].kind, HttpCheck)
-    assert checks[2].kind.latency_below == 1000
+    assert [check.kind.latency_below for check in checks[2:4] if isinstance(check.kind, HttpCheck)] == [1000, 1000]
     assert checks[4].kind == WebSocketCheck("wss://api.oooefam.net/ws/progress?jobId=test&token=test")
+    errors = a_comparison("edge.error_rate", "<", "5%", Fraction(1, 20))
+    slow = a_comparison("edge.latency_p95", "<", "1s", 1000)
+    assert [check.kind for check in checks[5:7]] == [SignalCheck(errors, 300), SignalCheck(slow, 300)]
     hit_rate = a_comparison("api.cache_hit_rate", ">", "50%", Fraction(1, 2))
     assert checks[7] == Check(SignalCheck(hit_rate, 300), "api.cache_hit_rate > 50% for 5m", advisory=True)
 

@@ -154,6 +154,7 @@ def test_a_rollback_names_the_deployment_judged_also_when_tried_again() -> None:
     assert isinstance(action, Deploy)
     assert (action.label, action.expected, action.accept_changed_secrets) == ("v1", "deployment--900", False)
     assert action.message.startswith("notaus books-")
+    assert "edge.error_rate > 10%; seen: edge.error_rate 20 %" in action.message
     situation.end_lever(situation.pulled[0], Outcome.FAILED)
     situation.deploy("v3")
     situation.run(30, {"edge.error_rate": 0.2})

@@ -11,11 +11,13 @@ from notaus.core.incident import Phase
 from notaus.core.rule import Severity
 from notaus.core.service import Mode
 from notaus.core.turn import stands
+from notaus.core.verification import Check, SignalCheck
 from tests.builders import (
     KV_RULES,
     ROLLBACK_RULES,
     T0,
     a_breach,
+    a_comparison,
     a_rollback_service,
     a_rule,
     a_service,
@@ -262,3 +264,15 @@ def test_observe_mode_pulls_no_lever_at_a_breach() -> None:
     situation = a_situation(a_service(mode=Mode.OBSERVE))
     situation.run(240, BAD)
     assert situation.pulled == []
+
+
+@pytest.mark.parametrize("advisory", [True, False])
+def test_a_signal_check_that_fails_is_told_with_the_verdict_and_an_advisory_one_rings_nobody(advisory: bool) -> None:
+    """People would be woken for a cold cache, or sleep on while something is still wrong."""
+    check = Check(SignalCheck(a_comparison("edge.error_rate < 0.1%"), 300), "errors below 0.1 %", advisory=advisory)
+    situation = a_situation(a_rollback_service(verify=(check,)), live="v2")
+    situation.until(Phase.VALIDATING, {"edge.error_rate": 0.2})
+    situation.until(Phase.MITIGATED)
+    told = situation.told("helped: resolved")
+    assert "FAILED: errors below 0.1 %: true at 0 of" in "\n".join(told.lines)
+    assert told.loud is not advisory

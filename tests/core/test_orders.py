@@ -699,6 +699,7 @@ def test_the_way_back_needs_its_prerequisites_and_goes_rung_by_rung() -> None:
     accepted, text = order(situation, RestoreOrder(situation.at, "ann", ("Root  cause identified",)))
     assert accepted
     assert text.endswith("restoring: reduced for 2m, then normal for 1m")
+    assert "met: root cause identified (attested by ann)" in situation.incident.timeline[-2].text
     assert (situation.phase, situation.rung) == (Phase.RAMPING, "reduced")
     situation.until(None)
     assert situation.rungs == ["emergency", "reduced", "normal"]

@@ -208,6 +208,14 @@ def test_a_step_that_did_not_help_goes_to_those_who_are_escalated_to() -> None:
     assert HIGHER in situation.incident.contacts
 
 
+@pytest.mark.parametrize("outcome", [Outcome.REFUSED, Outcome.FAILED])
+def test_a_step_that_is_refused_or_does_not_get_through_goes_there_too(outcome: Outcome) -> None:
+    """Those who can do what notaus could not would sleep on."""
+    situation = a_situation(levers=outcome)
+    situation.run(720, BAD)
+    assert HIGHER in situation.incident.contacts
+
+
 def test_an_answer_is_told_in_place_of_the_question() -> None:
     """The command to approve would stay on the page of a request that is over."""
     situation = a_situation(live="v2")

@@ -260,6 +260,23 @@ def test_a_question_that_has_no_answer_is_told_without_its_password(tmp_path: Pa
     assert len(kept.problems) == 6
 
 
+def test_a_question_that_writes_is_refused(tmp_path: Path) -> None:
+    """A mistake in the service file would change the data in the middle of the incident."""
+    database = tmp_path / "service.sqlite"
+    with closing(sqlite3.connect(database)) as connection:
+        connection.execute("CREATE TABLE listings AS SELECT 1 AS id")
+        connection.commit()
+
+    async def play(scene: Scene) -> Kept:
+        scene.asked_for(wrong=Database(f"sqlite:///{database}", "DELETE FROM listings"))
+        return await scene.collect()
+
+    kept = on_stage(play, tmp_path / "kept")
+    assert "1-wrong.csv: the database: attempt to write a readonly database" in kept.problems[0]
+    with closing(sqlite3.connect(database)) as connection:
+        assert connection.execute("SELECT id FROM listings").fetchall() == [(1,)]
+
+
 def test_of_a_long_table_the_first_rows_are_kept_and_said_to_be(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

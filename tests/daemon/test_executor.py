@@ -107,6 +107,7 @@ async def test_checks_are_run_until_they_pass() -> None:
     await asyncio.sleep(200)
     assert hands.outside.checked == [0, 5, 10, 15]
     assert hands.of(ChecksEnded)[0].result.passed
+    assert 'notaus_verification_duration_seconds_sum{service="pix"} 15.0' in hands.metrics.render().decode()
 
 
 @on_virtual_time
