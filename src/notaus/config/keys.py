@@ -53,7 +53,8 @@ MAX_ACTIONS = Key(
 OVERRIDE = Key(
     "override",
     k.Choice(OverridePolicy),
-    "When a person undoes a step during an incident: `hold` leaves it to them, `enforce` does not.",
+    "When a person undoes a step during an incident: `hold` leaves it to them; `enforce` takes the step again, within the "
+    "limits of any other and while what called for it is not known to be over.",
     "hold",
 )
 OVERRIDE_FOR = Key("override_for", m.Duration(), "How long an override keeps automation away.", "30m")
