@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 
 from notaus.core.baseline import Baseline
@@ -18,6 +18,8 @@ from tests.simulation.record import Ledger
 
 FRESH = 60
 YEAR = 31_557_600.0
+DRAINED = Fraction(1, 100)
+"""Below this share of the requests a cohort counts as drained."""
 
 
 def is_true(comparison: Comparison, ledger: Ledger, at: int) -> bool | None:
@@ -255,41 +257,85 @@ def _standing(service: Service, step: Step, name: str, ledger: Ledger, end: int,
 
 
 def _drained_standing(service: Service, rule: Rule, cohort: str, ledger: Ledger, times: list[int]) -> bool:
-    name = service.ladder.share.signal if service.ladder.share is not None else f"{cohort}.share"
-    share = ledger.at(name, times[-1])
-    if share is not None and share.value is not None and share.value >= Fraction(1, 100):
+    share = _share(service, cohort, ledger, times[-1])
+    if share is not None and share >= DRAINED:
         return True
-    for comparison in rule.when:
-        other = comparison.signal.replace(f"{cohort}.", "proxy.", 1)
-        if comparison.bound.other is None and other in service.signals:
-            from dataclasses import replace
-
-            answers = [is_true(replace(comparison, signal=other), ledger, at) for at in times]
-            if True in answers and False not in answers:
-                return True
+    for comparison in _asked_of_proxy(service, rule, cohort):
+        answers = [is_true(comparison, ledger, at) for at in times]
+        if True in answers and False not in answers:
+            return True
     return False
 
 
+def _drained_clear(service: Service, rule: Rule, cohort: str, ledger: Ledger, times: list[int]) -> bool:
+    """Whether the cohort gets nothing any more, and the rule, asked of the other one, is known false."""
+    share = _share(service, cohort, ledger, times[-1]) if times else None
+    if share is None or share >= DRAINED:
+        return False
+    return all(is_true(c, ledger, at) is False for c in _asked_of_proxy(service, rule, cohort) for at in times)
+
+
+def _share(service: Service, cohort: str, ledger: Ledger, at: int) -> Fraction | None:
+    sample = ledger.at(service.ladder.share.signal if service.ladder.share is not None else f"{cohort}.share", at)
+    return sample.value if sample is not None else None
+
+
+def _asked_of_proxy(service: Service, rule: Rule, cohort: str) -> Iterator[Comparison]:
+    """The rule's absolute comparisons, asked of the cohort that gets the traffic."""
+    for comparison in rule.when:
+        other = comparison.signal.replace(f"{cohort}.", "proxy.", 1)
+        if comparison.bound.other is None and other in service.signals:
+            yield replace(comparison, signal=other)
+
+
+def plainly_did_not_help(service: Service, step: Step, ledger: Ledger, tick: int) -> bool:
+    """Whether the verdict is due, all that it rests on was read, and some rule was true at each sample of it."""
+    rules = [service.rule(name) for name in step.rules if service.has_rule(name)]
+    due = step.counted_from + service.propagation + service.validate
+    newest = tick - max((service.settle(rule) for rule in rules), default=0)
+    end = due if newest < due + service.step else newest // service.step * service.step
+    if newest < due or not all(ledger.at(s, at) for r in rules for s in r.signals for at in _grid(service, r, end)):
+        return False
+    drained = service.ladder.drains.get(step.rung)
+    for rule in rules:
+        if rule.trigger or (drained is not None and service.signals[rule.when[0].signal].cohort == drained):
+            continue
+        counted = step.counted_from + service.propagation + service.window(rule)
+        times = _grid(service, rule, end)
+        if counted <= times[-1] and all(holds_at(rule, ledger, at) is True for at in times):
+            return True
+    return False
+
+
+def _grid(service: Service, rule: Rule, end: int) -> range:
+    """The grid times of the last `resolve_for`."""
+    return range(-(-(end - rule.resolve_for) // service.step) * service.step, end + 1, service.step)
+
+
 def helped(service: Service, step: Step, ledger: Ledger, tick: int) -> bool:
-    """Whether every triggering rule that still has data was known false at each sample of some last `resolve_for`."""
-    due = step.action + service.propagation + service.validate
-    return any(
-        all(_clear(service, step, name, ledger, end) for name in step.rules)
-        for end in range(due // service.step * service.step, tick + 1, service.step)
-    )
+    """Whether every triggering rule was known false at each sample of some last `resolve_for`.
+
+    Of a cohort that the rung drains, its share and the rule asked of the other cohort say so; of one that the rung gives
+    nothing, also that it gets nothing.
+    """
+    due = step.counted_from + service.propagation + service.validate
+    ends = (due, *range(-(-due // service.step) * service.step, tick + 1, service.step))
+    return any(all(_clear(service, step, name, ledger, end) for name in step.rules) for end in ends)
 
 
 def _clear(service: Service, step: Step, name: str, ledger: Ledger, end: int) -> bool:
     if not service.has_rule(name) or service.rule(name).trigger:
         return True
-    rule = service.rule(name)
-    rung = service.ladder.rung(step.rung)
-    idle = rung.fields.get("canary_percent") == 0
-    for at in range(-(-(end - rule.resolve_for) // service.step) * service.step, end + 1, service.step):
-        answer = holds_at(rule, ledger, at)
-        about_native = service.signals[rule.when[0].signal].cohort == "native"
-        if answer is True and not (idle and about_native):
-            return False
-        if answer is None and not (idle and about_native):
+    rule, first = service.rule(name), service.rule(name).when[0].signal
+    times = _grid(service, rule, end)
+    about = service.signals[first].cohort
+    if about is not None and about == service.ladder.drains.get(step.rung):
+        counted = step.counted_from + service.propagation + max(service.signals[s].window for s in rule.signals)
+        return _drained_clear(service, rule, about, ledger, [at for at in times if at >= counted])
+    given_nothing = about == "native" and service.ladder.rung(step.rung).fields.get("canary_percent") == 0
+    for at in times:
+        answer, sample = holds_at(rule, ledger, at), ledger.at(first, at)
+        idle = given_nothing and sample is not None and sample.value is None and sample.among == 0
+        if answer is True or (answer is None and not idle):
             return False
     return True

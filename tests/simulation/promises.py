@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from notaus.core import event as events
-from notaus.core.effect import Deploy, WriteKv
+from notaus.core.effect import Deploy, Send, WriteKv
 from notaus.core.event import Polled
 from notaus.core.hold import Hold
 from notaus.core.incident import Override, Phase
@@ -71,6 +71,8 @@ class Breach:
     start: int
     first_seen: int
     last_seen: int
+    evident: int | None
+    """When it was first seen with evidence that suffices."""
 
 
 @dataclass(slots=True)
@@ -82,6 +84,7 @@ class Witness:
     doubtful: list[str] = field(default_factory=list)
     breaches: dict[tuple[str, str, int], Breach] = field(default_factory=dict)
     worse: list[str] = field(default_factory=list)
+    unfollowed: list[str] = field(default_factory=list)
     unread: list[str] = field(default_factory=list)
     torn: list[str] = field(default_factory=list)
     leaked: list[str] = field(default_factory=list)
@@ -92,6 +95,7 @@ class Witness:
     def moment(self, moment: Moment) -> None:
         if isinstance(moment.event, Polled):
             self._verdict(moment)
+            self._next_rung(moment, moment.event)
             self._read(moment, moment.event)
             self._stand(moment)
 
@@ -184,6 +188,39 @@ class Witness:
             if not oracle.helped(moment.service, old.step, ledger, moment.event.tick):  # type: ignore[union-attr]
                 self.doubtful.append(f"at {clock(moment.at)} {old.id}: {old.step.rules} called resolved")
 
+    def _next_rung(self, moment: Moment, event: Polled) -> None:
+        """A step that did not help is followed by the next one, by a question, or by a reason to wait."""
+        service, old, new, after = moment.service, moment.before.incident, moment.after.incident, moment.after
+        if old is None or old.step is None or old.phase is not Phase.VALIDATING or event.tick <= moment.before.tick:
+            return
+        if new is None or new.id != old.id or new.step is None or new.step.number != old.step.number:
+            return
+        said = f"at {clock(moment.at)}: {service.name}: {old.step.label} did not help"
+        ledger = self.world.record.ledgers[service.name]
+        if new.phase is Phase.VALIDATING and not new.step.waiting:
+            if oracle.plainly_did_not_help(service, old.step, ledger, event.tick):
+                self.unfollowed.append(f"{said}, and no verdict says so")
+            return
+        place = service.ladder.place(after.fields) if after.fields is not None else None
+        further = service.ladder.next_safer(place, service.ladder.escalate_to) if place is not None else None
+        if further is None or new.shadow or not any(service.has_rule(name) for name in old.step.rules):
+            return
+        titles = [effect.message.title for effect in moment.stepped.effects if isinstance(effect, Send)]
+        if new.phase is Phase.UNRESOLVED and not any("cannot tell" in title for title in titles):
+            asked = after.request is not None and service.ladder.place_of(after.request.rung)
+            if not asked or asked < service.ladder.place_of(further.name):
+                self.unfollowed.append(f"{said}, and {further.name} was neither taken nor asked for")
+        if new.phase is Phase.VALIDATING and not self._must_wait(moment, event.tick):
+            self.unfollowed.append(f"{said}, and {further.name} waits for nothing")
+
+    def _must_wait(self, moment: Moment, tick: int) -> bool:
+        """Whether a hold of every step is in force, the hour's steps are spent, or what is in force is not known."""
+        service, after = moment.service, moment.after
+        pulls = [p for p in self.world.record.pulls if p.automatic and not p.again]
+        ticks = [p.moment.event.tick for p in pulls if p.moment.service.name == service.name]  # type: ignore[union-attr]
+        spent = sum(t > tick - service.max_actions_per for t in ticks) >= service.max_actions
+        return spent or (after.lock is not None and after.lock.all) or after.world_failing is not None
+
     def _stand(self, moment: Moment) -> None:
         """Which rules stand breached at this tick."""
         assert isinstance(moment.event, Polled)
@@ -207,7 +244,11 @@ class Witness:
                 key = (name, rule.name, opinion.start)
                 old = self.breaches.get(key)
                 first = old.first_seen if old is not None else tick
-                self.breaches[key] = Breach(rule, opinion.start, first, tick)
+                evident = old.evident if old is not None else None
+                since = oracle.counted_from(moment.service, moment.after, rule)
+                if evident is None and oracle.evident(moment.service, moment.before, rule, ledger, opinion, since):
+                    evident = tick
+                self.breaches[key] = Breach(rule, opinion.start, first, tick, evident)
 
     def written(self, text: str) -> None:
         self.leaked += [f"the journal holds {secret[:8]}…" for secret in SECRETS if secret in text]
@@ -256,6 +297,11 @@ def never_less_safe_by_itself(run: Run) -> Iterator[str]:
 def never_toward_the_worse(run: Run) -> Iterator[str]:
     """Spec 17.10: no step toward a cohort known to be worse (versions known to be worse: `rollback_targets`)."""
     yield from run.witness.worse
+
+
+def the_next_rung_follows(run: Run) -> Iterator[str]:
+    """Spec 5: after a step that did not help comes the next rung up to `escalate_to`, a question about it, or why not."""
+    yield from run.witness.unfollowed
 
 
 def what_settled_is_read(run: Run) -> Iterator[str]:
@@ -516,37 +562,48 @@ def no_secret_told(run: Run) -> Iterator[str]:
 def every_breach_ends(run: Run) -> Iterator[str]:
     """Issue 4.2: a real breach ends in its action, or in a page that arrived, within two ticks of its data being there.
 
+    With evidence that suffices the action, or why there was none, is newer than the breach; without it, a notice will do.
     That the data were taken in when they were there is `what_settled_is_read`'s.
     """
+    ticks = max(2 * run.world.plan.step, LEVER_SECONDS)  # a page waits for the lever's outcome
     for (name, _, start), breach in run.witness.breaches.items():
-        ticks = max(2 * run.world.plan.step, LEVER_SECONDS)  # a page waits for the lever's outcome
-        due = run.deadline(breach.first_seen, ticks, ("page", "journal", "api"))
-        if breach.last_seen < due:
-            continue  # it ended before
-        if _answered(run, name, breach, due):
-            continue
-        seen = f"seen from {clock(breach.first_seen)} to {clock(breach.last_seen)}"
-        yield f"{name}: {breach.rule.name}, true since {clock(start)}, {seen}: nothing by {clock(due)}"
+        for seen, answered in ((breach.first_seen, _answered), (breach.evident, _decided)):
+            due = run.deadline(seen, ticks, ("page", "journal", "api")) if seen is not None else breach.last_seen + 1
+            if breach.last_seen < due or answered(run, name, breach, due):
+                continue  # it ended before, or was answered
+            what = f"{name}: {breach.rule.name}, true since {clock(start)}, {'evident' if answered is _decided else 'seen'}"
+            yield f"{what} from {clock(seen or 0)} to {clock(breach.last_seen)}: nothing by {clock(due)}"
 
 
-def _answered(run: Run, name: str, breach: Breach, due: float) -> bool:
-    """An action for it, or a message that names it, since it began or from a thread that still stands."""
+def _decided(run: Run, name: str, breach: Breach, due: float) -> bool:
+    """A step for it, a question, a refusal, or a page of its incident that says why nothing was done."""
     rule = breach.rule.name
     for moment in run.world.record.moments[name]:
         if not breach.start <= moment.at <= due:
             continue
-        incident = moment.after.incident
-        if (
-            incident is not None
-            and incident.step is not None
-            and rule in incident.step.rules
-            and incident.step.action >= breach.start
-        ):
+        incident, request = moment.after.incident, moment.after.request
+        step = incident.step if incident is not None else None
+        if step is not None and rule in step.rules and step.action >= breach.start:
+            return True
+        if request is not None and rule in request.rules:
             return True
         if rule in moment.after.rules and moment.after.rules[rule].refused is not None:
             return True  # people were asked, and did not approve: it asks again once it has cleared (spec 8)
         if moment.after.stopped is not None or (incident is not None and rule in incident.rules and incident.shadow):
             return True
+    return any(
+        rule in page.payload["title"] or any(rule in line for line in page.payload["lines"])
+        for page in run.world.box.pages
+        if page.accepted and page.payload["service"] == name and page.payload["kind"] != "notice"
+        and breach.start <= page.at <= due
+    )  # fmt: skip
+
+
+def _answered(run: Run, name: str, breach: Breach, due: float) -> bool:
+    """A decision about it, or a message that names it, since it began or from a thread that still stands."""
+    if _decided(run, name, breach, due):
+        return True
+    rule = breach.rule.name
     for page in run.world.box.pages:
         payload = page.payload
         if not page.accepted or payload["service"] != name or not breach.start - 4000 <= page.at <= due:
@@ -695,6 +752,7 @@ PROMISES: tuple[Promise, ...] = (
     what_settled_is_read,
     never_less_safe_by_itself,
     never_toward_the_worse,
+    the_next_rung_follows,
     orders_alone_are_no_automation,
     no_page_delays_an_action,
     the_loop_turns,
