@@ -47,7 +47,8 @@ venv: $(VENV)/.dev  ## .venv with everything for development
 demo: $(VENV)/.runtime  ## sandbox, daemon and two incidents, in about a minute
 	$(BIN)/notaus demo
 
-test: venv judges lint coverage scenarios rules unit audit  ## everything that can be checked here
+test: TWICE := 10
+test: venv judges lint coverage scenarios rules unit simulation audit  ## everything that can be checked here
 	@dev/not-run
 
 judges: venv  ## clients and engines that are not ours (docs/testing.md), as far as they can be had
@@ -77,7 +78,6 @@ rules: venv  ## Prometheus' own judgement of the alert rules, where promtool is 
 unit: venv  ## every test that the other parts do not run; on four workers, since many wait for processes
 	@dev/postgresql >/dev/null || true  # unpacked once, not by four workers
 	$(BIN)/python -m pytest -n 4 --dist loadfile --no-loadscope-reorder -rsfE --ignore tests/core --ignore tests/scenarios --ignore tests/simulation
-	@echo 'not run: the simulation (tests/simulation): make simulation'
 
 audit: venv  ## known vulnerabilities of what the locks name, as far as they can be looked up
 	@$(BIN)/python dev/audit.py
