@@ -6,7 +6,7 @@ from collections.abc import Callable, Hashable
 from dataclasses import dataclass, field
 
 from notaus.core import fleet
-from notaus.core.effect import ChecksResult, PullLever, WriteKv
+from notaus.core.effect import ChecksResult, Invoke, PullLever, WriteKv
 from notaus.core.event import ChecksEnded, Close, Release, RestoreOrder
 from notaus.core.incident import Phase
 from notaus.core.turn import Turn
@@ -73,6 +73,9 @@ def _check_pull(a: Node, b: Node, pull: PullLever) -> None:
     moved = a.state.fields != b.state.fields or a.state.accepted != b.state.accepted
     assert held is None or b.at >= held.until or moved, "nothing automatic while a person has decided otherwise"
     assert b.state.lock is None or step.tries > 1, "nothing automatic while a person holds it"
+    if isinstance(pull.action, Invoke):
+        before = a.state.incident.lost if a.state.incident is not None else ()
+        assert pull.action.rung not in before, "begun again, and nobody knows how it ended the first time"
     if isinstance(pull.action, WriteKv):
         assert pull.action.only_safer, "automation never moves to a less safe rung"
     place = Turn(service, b.state, b.history, b.now, b.now).place

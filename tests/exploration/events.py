@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterator
 from dataclasses import replace
 
-from notaus.core.effect import ChecksResult, Outcome, PullLever
+from notaus.core.effect import ChecksResult, Invoke, Outcome, PullLever
 from notaus.core.event import (
     Answer,
     ChecksEnded,
@@ -80,7 +80,9 @@ def ends(node: Node, pull: PullLever) -> Iterator[Node]:
     name = "the lever" if pull is node.pulls[-1] else "an earlier lever"
     yield node.pulled(pull, None, works=True, did=f"{name} works")
     yield node.pulled(pull, Outcome.UNKNOWN, works=True, did=f"{name} works, but nobody knows")
-    for outcome in (Outcome.REFUSED, Outcome.FAILED, Outcome.UNKNOWN, Outcome.FOREIGN):
+    outcomes = [Outcome.REFUSED, Outcome.FAILED, Outcome.UNKNOWN]
+    outcomes.append(Outcome.LOST if isinstance(pull.action, Invoke) else Outcome.FOREIGN)
+    for outcome in outcomes:
         yield node.pulled(pull, outcome, works=False, did=f"{name}: {outcome}")
     yield node.take(LeverSlow(node.now, pull.id), f"{name} is slow")
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from notaus.core import fleet
-from notaus.core.effect import Deploy, LeverResult, Outcome, PullLever, RunChecks, Send, WriteKv
+from notaus.core.effect import Deploy, Invoke, LeverResult, Outcome, PullLever, RunChecks, Send, WriteKv
 from notaus.core.event import Event, LeverEnded, Polled, Sent, Started
 from notaus.core.fleet import Stepped
 from notaus.core.sample import History, Sample
@@ -128,6 +128,8 @@ def _worked(node: Node, pull: PullLever) -> tuple[LeverResult, Mapping[str, obje
     match pull.action:
         case WriteKv():
             return *_written(node, pull.action), node.deployments
+        case Invoke():
+            return LeverResult(Outcome.DONE, "it ended with 0"), node.key, node.deployments
         case Deploy():
             live = node.deployments[0]
             if live.alone == pull.action.version:

@@ -10,6 +10,7 @@ from notaus.core.signal import Shape, Unit
 from notaus.core.verification import RampStep, Restore
 from tests.builders import (
     CONTACTS,
+    MAINTENANCE,
     READ_BACK,
     USUAL,
     Values,
@@ -19,6 +20,7 @@ from tests.builders import (
     a_rung,
     a_signal,
     signals_of,
+    with_rungs,
 )
 from tests.exploration.node import GRID, Node, start
 
@@ -84,9 +86,16 @@ def blind_rule() -> Rule:
     return _rule("native.share > 90%", GRID, "reduced", "blind", on_blind="reduced")
 
 
+def with_a_page() -> Service:
+    """A canary with a rung that has a lever of its own: a rule names it, and it follows the emergency stop."""
+    found = a_canary(Mode.ACT, OverridePolicy.HOLD, _rule("proxy.error_rate > 15%", 0, "maintenance", "both fail"))
+    return replace(found, ladder=with_rungs(LADDER, MAINTENANCE, escalate_to="maintenance"))
+
+
 STARTS: dict[str, Node] = {
     "canary": start(a_canary()),
     "canary, override: enforce, on_blind": start(a_canary(Mode.ACT, OverridePolicy.ENFORCE, blind_rule())),
+    "canary, a maintenance page beyond": start(with_a_page()),
     "canary, mode: observe": start(a_canary(Mode.OBSERVE)),
     "canary, reloaded between its modes": replace(start(a_canary()), reloads=True),
     "rollback": start(an_api(), "v1", "v2"),
