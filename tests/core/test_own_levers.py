@@ -69,6 +69,17 @@ def at_maintenance(service: Service | None = None, **changes: Any) -> Situation:
     return situation
 
 
+def test_a_cohort_that_the_ladder_has_drained_is_missed_by_nobody_behind_the_page() -> None:
+    """Behind the page every rule of the cohort would page each hour that it is blind."""
+    situation = a_situation(kiosk(), rung="emergency")
+    nothing = dict.fromkeys((name for name in situation.service.signals if name.startswith("native")), None)
+    situation.run(300, nothing)
+    situation.take(SetRung(situation.at, "anna", "maintenance"))
+    assert situation.rung == "maintenance"
+    situation.run(3600, nothing)
+    assert not situation.heard("blind")
+
+
 # The ladder
 
 

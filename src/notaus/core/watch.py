@@ -230,7 +230,8 @@ def _cause(turn: Turn, rule: Rule, hold: Hold) -> str | None:
         return None
     if _no_stable_part(turn, rule):
         return None
-    rung = turn.rung
+    place = turn.underneath  # a maintenance page beyond gives a cohort no traffic back
+    rung = service.ladder.rung_at(place) if place is not None else None
     idle = starved(service, rung) if rung is not None else None
     if idle is not None and any(service.signals[name].cohort == idle for name in rule.signals):
         return None
