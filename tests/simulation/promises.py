@@ -30,6 +30,7 @@ RECOVERY = 90
 LEVER_SECONDS = 20
 """A lever's looks and leaps take less than this where nothing is wrong with what it stands on."""
 STALE = 60
+HOUR = 3600
 OWN = ("canary_percent", "emergency_proxy", "last_updated")
 
 Promise = Callable[["Run"], Iterator[str]]
@@ -85,6 +86,7 @@ class Witness:
     breaches: dict[tuple[str, str, int], Breach] = field(default_factory=dict)
     worse: list[str] = field(default_factory=list)
     unfollowed: list[str] = field(default_factory=list)
+    anew: list[str] = field(default_factory=list)
     unread: list[str] = field(default_factory=list)
     torn: list[str] = field(default_factory=list)
     leaked: list[str] = field(default_factory=list)
@@ -93,6 +95,7 @@ class Witness:
     overrides: int = 0
 
     def moment(self, moment: Moment) -> None:
+        self._anew(moment)
         if isinstance(moment.event, Polled):
             self._verdict(moment)
             self._next_rung(moment, moment.event)
@@ -109,6 +112,16 @@ class Witness:
                 f"at {clock(pull.moment.at)} {pull.moment.service.name}: {pull.effect.action}: {why}"
             )
         self._toward_the_worse(pull)
+
+    def _anew(self, moment: Moment) -> None:
+        """Rules that forgot what they had seen, and had no reason to."""
+        event, before, after = moment.event, moment.before, moment.after
+        overridden = _override(before) is not None or _override(after) is not None
+        for name in before.rules.keys() & after.rules.keys():
+            was, now = before.rules[name], after.rules[name]
+            allowed = overridden or (isinstance(event, events.Reconfigured) and name in event.changed)
+            if (isinstance(event, events.Started) and now != was) or (now.since != was.since and not allowed):
+                self.anew.append(f"at {clock(moment.at)}: {moment.service.name}: {name}, by a {type(event).__name__}")
 
     def _toward_the_worse(self, pull: Pull) -> None:
         """For none of the rules behind it the cohort that gets the traffic failed more often, beyond doubt, during its hold."""
@@ -662,6 +675,11 @@ def the_journal_explains_the_state(run: Run) -> Iterator[str]:
             yield f"{name}: the state in the journal is another one"
 
 
+def no_hold_begins_anew(run: Run) -> Iterator[str]:
+    """Spec 3, 7: samples count anew for a rule that was changed or after an override alone; a restart forgets nothing."""
+    yield from run.witness.anew
+
+
 def nothing_while_held(run: Run) -> Iterator[str]:
     """Spec 7: no automatic step (and no trigger's) while a hold forbids it."""
     for pull in run.world.record.pulls:
@@ -714,6 +732,7 @@ def never_silent(run: Run) -> Iterator[str]:
         if stopped is not None:
             yield f"at {clock(stopped.at)}: {name} has stopped acting: {stopped.after.stopped}"
     yield from _untold_blackouts(run)
+    yield from _untold_silence(run)
 
 
 def _untold_blackouts(run: Run) -> Iterator[str]:
@@ -738,6 +757,40 @@ def _untold_blackouts(run: Run) -> Iterator[str]:
             afresh = [w for w in run.writes("deployment") if fault.at - 600 < w.at < fault.until]
             if not told and not rests and not (name == "bookstrack" and afresh):
                 yield f"{name}: the analytics were out from {clock(fault.at)} to {clock(fault.until)}, and nobody was told"
+
+
+def _untold_silence(run: Run) -> Iterator[str]:
+    """Traffic that was there an hour ago, and is gone for longer than `blind_after`."""
+    plan = run.world.plan
+    for gone in (t for t in plan.troubles if t.kind == "traffic" and t.size == 0):
+        due = gone.until + plan.settle + RECOVERY
+        spans = ((gone.at - HOUR - 120, gone.at - HOUR + 300), (gone.at - 120, due))
+        odd = [
+            t for t in plan.troubles for begin, end in spans
+            if t is not gone and t.kind in ("traffic", "lag", "sampling") and t.at < end and t.until > begin
+        ]  # fmt: skip
+        deeds = [d for d in plan.deeds if d.kind in ("reload", "clock") and gone.at - 4200 < d.at < due]
+        faults = [
+            f for f in run.troubled(("journal", "page", "api", "analytics")) if f[0] < due and f[1] > gone.at - 900
+        ]
+        if odd or deeds or faults or gone.until - gone.at < 300 + 60 + 4 * plan.step + RECOVERY:
+            continue
+        for name in run.world.services:
+            moments = [m for m in run.world.record.moments[name] if gone.at - 4200 < m.at < due]
+            if not _busy(run, name, moments) or any(_rests(m.after) for m in moments):
+                continue
+            told = [p for p in run.world.box.pages if p.payload["service"] == name and gone.at < p.at <= due]
+            if not any("traffic is gone" in p.payload["title"] for p in told):
+                yield f"{name}: no traffic from {clock(gone.at)} to {clock(gone.until)}, and nobody was told"
+
+
+def _busy(run: Run, name: str, moments: list[Moment]) -> bool:
+    """Whether what the rules look at had many requests: native a part of them, or the deployment all of them."""
+    if name == "bookstrack":
+        deployed = [w for w in run.writes("deployment") if moments and moments[0].at < w.at < moments[-1].at]
+        return run.world.plan.books_per_minute >= 300 and not deployed
+    percents = [m.after.fields.get("canary_percent") if m.after.fields is not None else None for m in moments]
+    return run.world.plan.pix_per_minute >= 1000 and all(isinstance(p, (int, float)) and p >= 3 for p in percents)
 
 
 def _rests(state: State) -> bool:
@@ -766,6 +819,7 @@ PROMISES: tuple[Promise, ...] = (
     every_breach_ends,
     at_rest_in_the_end,
     the_journal_explains_the_state,
+    no_hold_begins_anew,
     nothing_while_held,
     within_the_budget,
     never_silent,
