@@ -10,7 +10,7 @@ import pytest
 
 from notaus.core.deployment import Origin, origin
 from notaus.core.effect import Outcome
-from notaus.core.event import Close, Pushed, Reconfigured, Trigger
+from notaus.core.event import Close, Pushed, Reconfigured, Started, Trigger
 from notaus.core.fleet import halt
 from notaus.core.foreign import missing_before
 from notaus.core.incident import Phase
@@ -471,6 +471,17 @@ def test_a_changed_rule_counts_samples_afresh_and_a_shadow_incident_ends_when_th
     assert (situation.phase, situation.state.config) == (None, "new")
     situation.run(285, MILD)
     assert situation.pulled == []
+    situation.run(45, MILD)
+    assert situation.rungs == ["reduced"]
+
+
+def test_a_restart_in_the_middle_of_a_hold_begins_nothing_anew() -> None:
+    """A daemon that is started again every few minutes would never act, or act twice for one hold."""
+    situation = a_situation()
+    situation.run(285, MILD)
+    before = situation.state.rules
+    situation.take(Started(situation.at, "config-1"))
+    assert situation.state.rules == before
     situation.run(45, MILD)
     assert situation.rungs == ["reduced"]
 

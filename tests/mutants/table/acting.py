@@ -265,6 +265,13 @@ MUTANTS = (
         "tests/core/test_watch.py::test_on_blind_steps_once_per_stretch_of_blindness",
     ),
     Mutant(
+        "core/fleet.py",
+        "if rule.name not in turn.state.rules or rule.name in changed",
+        "if isinstance(event, Started) or rule.name not in turn.state.rules or rule.name in changed",
+        "a restart begins every hold anew",
+        "tests/core/test_watch.py::test_a_restart_in_the_middle_of_a_hold_begins_nothing_anew",
+    ),
+    Mutant(
         "core/action.py",
         'key = f"{incident.id}-{step.number}"',
         "key = step.effect",

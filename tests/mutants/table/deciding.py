@@ -231,6 +231,20 @@ MUTANTS = (
     ),
     Mutant(
         "core/verdict.py",
+        "cleared = share < DRAINED and all(answer is Truth.FALSE for answer in answers)",
+        "cleared = True",
+        "at a draining rung every step helped, whatever the data say",
+        "tests/core/test_verdict.py::test_at_a_draining_rung_the_cohort_must_be_drained_and_the_other_be_well",
+    ),
+    Mutant(
+        "core/decision.py",
+        "rules = _rules_of(turn, step)\n    further = next_rung(turn)",
+        "rules = _rules_of(turn, step)\n    further = None",
+        "a step that did not help is the last one",
+        "tests/core/test_decision.py::test_a_step_that_did_not_help_goes_one_rung_further_up_to_escalate_to",
+    ),
+    Mutant(
+        "core/verdict.py",
         "return Judged(step.verified is True, False)",
         "return Judged(True, False)",
         "a reported trouble is resolved by doing nothing",
