@@ -288,8 +288,11 @@ def _asked_of_proxy(service: Service, rule: Rule, cohort: str) -> Iterator[Compa
             yield replace(comparison, signal=other)
 
 
-def plainly_did_not_help(service: Service, step: Step, ledger: Ledger, tick: int) -> bool:
-    """Whether the verdict is due, all that it rests on was read, and some rule was true at each sample of it."""
+def plainly_did_not_help(service: Service, state: State, step: Step, ledger: Ledger, tick: int) -> bool:
+    """Whether the verdict is due, all that it rests on was read, and some rule was true at each sample of it.
+
+    Only samples that speak of the live deployment alone say so.
+    """
     rules = [service.rule(name) for name in step.rules if service.has_rule(name)]
     due = step.counted_from + service.propagation + service.validate
     newest = tick - max((service.settle(rule) for rule in rules), default=0)
@@ -300,8 +303,8 @@ def plainly_did_not_help(service: Service, step: Step, ledger: Ledger, tick: int
     for rule in rules:
         if rule.trigger or (drained is not None and service.signals[rule.when[0].signal].cohort == drained):
             continue
-        counted = step.counted_from + service.propagation + service.window(rule)
-        times = _grid(service, rule, end)
+        effect = step.counted_from + service.propagation + service.window(rule)
+        counted, times = max(effect, counted_from(service, state, rule)), _grid(service, rule, end)
         if counted <= times[-1] and all(holds_at(rule, ledger, at) is True for at in times):
             return True
     return False

@@ -211,7 +211,7 @@ class Witness:
         said = f"at {clock(moment.at)}: {service.name}: {old.step.label} did not help"
         ledger = self.world.record.ledgers[service.name]
         if new.phase is Phase.VALIDATING and not new.step.waiting:
-            if oracle.plainly_did_not_help(service, old.step, ledger, event.tick):
+            if oracle.plainly_did_not_help(service, after, old.step, ledger, event.tick):
                 self.unfollowed.append(f"{said}, and no verdict says so")
             return
         place = service.ladder.place(after.fields) if after.fields is not None else None
