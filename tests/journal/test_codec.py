@@ -16,8 +16,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from notaus.core import effect, event, ladder, page, rule, sample, service, signal, verification, world
-from notaus.core.effect import Effect, PullLever, WriteKv
-from notaus.core.event import Event, Polled, Started
+from notaus.core.effect import Effect, LeverResult, Outcome, PullLever, WriteKv
+from notaus.core.event import Event, LeverEnded, Polled, Started
 from notaus.core.sample import History, Sample
 from notaus.errors import JournalFailed
 from notaus.journal.codec import decode, encode
@@ -191,3 +191,10 @@ def test_a_union_that_json_cannot_tell_apart_is_refused_by_name() -> None:
 
     with pytest.raises(TypeError, match="cannot be told apart"):
         encode(Ambiguous("1/3"))
+
+
+def test_what_others_keep_in_the_steering_key_comes_out_of_the_journal() -> None:
+    """An incident of a key with somebody's list in it could have no document, and the row could never be read again."""
+    theirs = {"canary_percent": 5, "beta": [1, 2, {"x": None}]}
+    ended = LeverEnded(7, "pix/1-pull", LeverResult(Outcome.DONE, "written", theirs, {**theirs, "canary_percent": 0}))
+    assert decode(LeverEnded, json.loads(json.dumps(encode(ended)))) == ended

@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from notaus.core.ladder import Fields
 from notaus.core.page import Message
 from notaus.core.service import Contact
 from notaus.core.verification import CheckResult
@@ -139,7 +138,7 @@ class LeverResult:
     detail: str
     found: Mapping[str, object] | None = None
     """KV: the value before the write."""
-    written: Fields | None = None
+    written: Mapping[str, object] | None = None
     """KV: the value now, all fields."""
     deployment: str | None = None
     """Deployment lever: the id of the new live deployment."""
