@@ -47,7 +47,7 @@ venv: $(VENV)/.dev  ## .venv with everything for development
 demo: $(VENV)/.runtime  ## sandbox, daemon and two incidents, in about a minute
 	$(BIN)/notaus demo
 
-test: TWICE := 10
+test: TWICE := 20
 test: venv judges lint coverage scenarios rules unit simulation audit  ## everything that can be checked here
 	@dev/not-run
 
@@ -82,7 +82,7 @@ unit: venv  ## every test that the other parts do not run; on four workers, sinc
 audit: venv  ## known vulnerabilities of what the locks name, as far as they can be looked up
 	@$(BIN)/python dev/audit.py
 
-simulation: venv  ## 200 seeds of six simulated hours in a hostile world, each twice (in `make test` every tenth)
+simulation: venv  ## 200 seeds of six simulated hours in a hostile world, each twice (in `make test` every twentieth)
 	$(BIN)/python -m pytest -n 2 tests/simulation --twice $(or $(TWICE),1)
 
 soak: venv  ## the simulation for long: SEEDS=5000 FIRST=1000 HOURS=6

@@ -18,7 +18,7 @@ from tests.exploration.services import STARTS
 DEPTHS = {
     "canary": 5,
     "canary, override: enforce, on_blind": 3,
-    "canary, a maintenance page beyond": 4,
+    "canary, a maintenance page beyond": 3,
     "canary, mode: observe": 5,
     "canary, reloaded between its modes": 3,
     "rollback": 5,
