@@ -279,6 +279,15 @@ def test_another_cohort_without_a_failure_shows_no_rate_of_zero(usual: Baseline)
     assert evidence(rule, worse, run_of(180), usual=usual).sufficient
 
 
+def test_a_half_hour_without_a_failure_on_the_other_side_is_luck() -> None:
+    """At 1 % and thirty requests a minute it comes up twenty times a year."""
+    rule = a_rule("native.error_rate > proxy.error_rate + 50%", hold=180)
+    history = rates(*[0.01] * 121, requests=1000)
+    both = history.merged({"proxy.error_rate": tuple(a_rate(T0 + i * STEP, 0, 30) for i in range(121))}, 0)
+    usual = healthy(0.01, 1000, 1440, T0)
+    assert not evidence(rule, both, run_of(1800), usual=usual).sufficient
+
+
 def test_a_rate_below_another_is_judged_by_the_lowest_that_the_other_may_be() -> None:
     """Thirty hits in a row on the other side would be taken for a hit rate of one."""
     rule = a_rule("native.error_rate < proxy.error_rate + 0%", hold=180)

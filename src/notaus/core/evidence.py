@@ -15,7 +15,7 @@ from fractions import Fraction
 from functools import partial
 from itertools import count
 
-from notaus.core.baseline import Baseline, effective_counts, wilson
+from notaus.core.baseline import Z95, Baseline, effective_counts, wilson
 from notaus.core.hold import Run, Truth, answer_at
 from notaus.core.rule import Comparison, Rule
 from notaus.core.sample import History
@@ -27,6 +27,8 @@ EPISODE = 1800
 """Seconds; the longest episode that is pooled."""
 MIN_HISTORY = 1000
 """Requests; with fewer the baseline says nothing."""
+SURE = 5.0
+"""Standard deviations: what lies beyond them by chance is rarer than any `false_actions` of a hold of minutes."""
 POISSON_LIKE = 1.05
 """Dispersion up to which failures count as independent."""
 
@@ -202,7 +204,7 @@ def _by_interval(of: float, among: float, bound: float, said: str) -> Evidence:
 def _pooled_bound(
     comparison: Comparison, history: History, span: tuple[int, int], window: int, baselines: Mapping[str, Baseline]
 ) -> Fraction:
-    """The bound; one by another rate at the end of that rate's 95 % interval that says least against this one.
+    """The bound; one by another rate at the end of that rate's interval that says least against this one.
 
     A side without a single failure among thirty requests shows no rate of zero.
     """
@@ -212,7 +214,8 @@ def _pooled_bound(
     other = pooled(name, history, *span, window)
     if other.among > 0:
         phi = baselines.get(name, Baseline()).dispersion(other.windows)
-        ends = wilson(float(other.of) / phi, float(other.among) / phi)
+        sure = SURE if baselines.get(comparison.signal, Baseline()).among >= MIN_HISTORY else Z95
+        ends = wilson(float(other.of) / phi, float(other.among) / phi, sure)
         return comparison.bound.value(Fraction(ends[1] if upward else ends[0]))
     sample = history.at(name, span[1])
     value = sample.value if sample is not None else None
