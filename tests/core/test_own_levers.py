@@ -445,6 +445,19 @@ def test_a_page_that_comes_after_the_incidents_end_is_told() -> None:
     assert situation.heard("maintenance may be in force all the same")
 
 
+def test_a_page_that_is_taken_back_after_it_was_overtaken_is_told_as_that() -> None:
+    """ "Is in force all the same" would be said of what has just gone."""
+    situation = at_maintenance()
+    situation.levers = None
+    situation.take(SetRung(situation.at, "anna", "normal"))
+    page = situation.pulled[-1]
+    assert isinstance(page.action, Invoke)
+    assert page.action.undo
+    situation.state = replace(situation.state, incident=None)
+    situation.end_lever(page, Outcome.DONE)
+    assert situation.heard("maintenance is taken back all the same")
+
+
 def test_the_page_is_tried_again_where_the_emergency_stop_did_not_help() -> None:
     """What called for the page still stands, and would have been forgotten over the stop."""
     situation = a_page_that_does_not_come((SLOW_RULE, KV_RULES[1]), SLOW)

@@ -25,6 +25,7 @@ from tests.builders import (
     KV_RULES,
     STEP,
     T0,
+    Situation,
     a_comparison,
     a_rate,
     a_rollback_service,
@@ -532,13 +533,18 @@ def test_what_is_pushed_is_judged_at_the_next_tick_and_nothing_else_happens() ->
     assert situation.history.at("r2.failures", situation.at + STEP) == pushed["r2.failures"][0]
 
 
-def test_values_that_came_regularly_and_stop_are_told(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A job that pushes its queue's length would die, and the rule would say nothing for ever."""
+def with_a_queue(monkeypatch: pytest.MonkeyPatch) -> Situation:
+    """A service with a value that is pushed, and has no requests behind it."""
     monkeypatch.setitem(builders.REQUESTS, "", None)
     monkeypatch.setitem(builders.HEALTHY, "queue.depth", 5)
     queue = {"queue.depth": a_signal("queue.depth")}
     rule = a_rule("queue.depth > 100", 180, "emergency")
-    situation = a_situation(a_service(signals={**a_service().signals, **queue}, rules=(rule,)))
+    return a_situation(a_service(signals={**a_service().signals, **queue}, rules=(rule,)))
+
+
+def test_values_that_came_regularly_and_stop_are_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A job that pushes its queue's length would die, and the rule would say nothing for ever."""
+    situation = with_a_queue(monkeypatch)
     situation.run(7200, {"queue.depth": 5})
     situation.run(4200, {"queue.depth": None})
     assert situation.heard("blind: no values come any more")
@@ -549,11 +555,7 @@ def test_values_that_came_regularly_and_stop_are_told(monkeypatch: pytest.Monkey
 
 def test_values_that_come_now_and_then_are_missed_by_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
     """A value that is pushed with each deployment would page an hour after each."""
-    monkeypatch.setitem(builders.REQUESTS, "", None)
-    monkeypatch.setitem(builders.HEALTHY, "queue.depth", 5)
-    queue = {"queue.depth": a_signal("queue.depth")}
-    rule = a_rule("queue.depth > 100", 180, "emergency")
-    situation = a_situation(a_service(signals={**a_service().signals, **queue}, rules=(rule,)))
+    situation = with_a_queue(monkeypatch)
     for _ in range(8):  # until the hour is over in which they came regularly
         situation.tick({"queue.depth": 5})
         situation.run(900, {"queue.depth": None})

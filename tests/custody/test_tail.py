@@ -140,5 +140,11 @@ async def test_a_tail_that_cannot_be_had_is_told(scene: Scene) -> None:
     with pytest.raises(NotausError, match="tail: api-worker: ConnectionRefusedError on the way to it"):
         await nowhere.listen(scene.sandbox.account, SCRIPT, 5)
     assert await scene.tails() == []
+    silent = await asyncio.start_server(lambda reader, writer: reader.read(), "127.0.0.1", 0)  # never shakes hands
+    port = silent.sockets[0].getsockname()[1]
+    hanging = tail.LiveTail(scene.client, Edge(scene.http, {"127.0.0.1": f"http://127.0.0.1:{port}"}))
+    with pytest.raises(NotausError, match="tail: api-worker: no connection to it in time"):
+        await hanging.listen(scene.sandbox.account, SCRIPT, 1)
+    silent.close()
     with pytest.raises(NotausError, match="no-such-worker"):
         await nowhere.listen(scene.sandbox.account, "no-such-worker", 5)

@@ -39,8 +39,6 @@ UNLISTED = (
 )
 MOST_BYTES = 8 * 1024 * 1024
 """Of all objects together."""
-
-
 DENIED = ("AccessDenied", "Unauthorized")
 
 

@@ -51,6 +51,7 @@ class LiveTail:
 
     async def _events(self, script: str, url: str, seconds: float) -> tuple[list[str], bool]:
         events: list[str] = []
+        there = False
         try:
             async with (
                 asyncio.timeout(seconds / self._edge.speed),
@@ -65,6 +66,7 @@ class LiveTail:
                 ) as socket,
             ):
                 await socket.send('{"debug":false}')
+                there = True
                 left = MOST_BYTES
                 async for frame in socket:
                     left -= len(frame)
@@ -72,6 +74,8 @@ class LiveTail:
                         return events, False
                     events.append(_kept(frame))
         except TimeoutError:
+            if not there:
+                raise ReadFailed(f"tail: {script}: no connection to it in time") from None
             return events, True
         except (OSError, WebSocketException, InvalidURI, httpx.InvalidURL) as error:
             if not events:

@@ -242,7 +242,7 @@ def _overtaken(turn: Turn, pulled: PullLever, result: LeverResult) -> None:
         return
     rung = pulled.action.rung
     done = result.outcome in (Outcome.DONE, Outcome.ALREADY)
-    title = f"{rung}{', taken back,' if pulled.action.undo else ''} {'is in force' if done else 'may be in force'} all the same"
+    title = f"{rung} {'is' if done else 'may be'} {'taken back' if pulled.action.undo else 'in force'} all the same"
     what = "It was overtaken while it was under way."
     if turn.incident is None:
         notice(turn, f"overtaken:{rung}", Severity.CRITICAL, title, what, result.detail)
