@@ -76,7 +76,8 @@ def _times(results: Results) -> Table:
         for requests in results.plan.requests:
             for bad in FAULTS:
                 times = (results.times[kind.name, requests, bad, policy] for policy in POLICIES)
-                beyond = "yes" if results.beyond(kind.name, requests, bad) else "no"
+                on_average = "on average" if results.beyond_on_average(kind.name, requests, bad) else "no"
+                beyond = "yes" if results.beyond(kind.name, requests, bad) else on_average
                 table.rows.append((kind.name, f"{requests:,.0f}", f"{bad * 100:g} %", beyond, *map(_spread, times)))
     return table
 

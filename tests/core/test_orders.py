@@ -415,7 +415,7 @@ def test_enforce_writes_our_rung_again_and_never_a_less_safe_one() -> None:
     assert situation.phase is Phase.HELD
 
 
-@pytest.mark.parametrize("limit", ["a hold of every step", "the budget", "all is clear"])
+@pytest.mark.parametrize("limit", ["a hold of every step", "the budget", "all is clear", "all is clear by now"])
 def test_enforce_keeps_to_the_limits_of_any_automatic_step(limit: str) -> None:
     """It would write against a person all day, or through a hold, or for no reason at all."""
     situation = a_situation(a_service(override=OverridePolicy.ENFORCE, max_actions=1 if limit == "the budget" else 4))
@@ -425,9 +425,23 @@ def test_enforce_keeps_to_the_limits_of_any_automatic_step(limit: str) -> None:
     if limit == "a hold of every step":
         order(situation, Hold(situation.at, "ann", 3600, "at work on it", all=True))
     situation.key = {"canary_percent": 10, "emergency_proxy": False}
-    situation.tick(values)
+    situation.tick(values if limit != "all is clear by now" else {})
     assert situation.rungs == ["reduced"]
     assert situation.phase is Phase.HELD
+
+
+def test_enforce_leaves_alone_what_was_left_to_people() -> None:
+    """A decision that stands for half an hour would be written over at the next one."""
+    situation = a_situation(a_service(override=OverridePolicy.ENFORCE))
+    situation.until(Phase.VALIDATING, MILD)
+    situation.run(75, MILD)
+    situation.key = {"canary_percent": 10, "emergency_proxy": False}
+    situation.tick({})
+    assert situation.phase is Phase.HELD
+    situation.run(300, MILD)
+    situation.key = {"canary_percent": 25, "emergency_proxy": False}
+    situation.tick(MILD)
+    assert (situation.phase, situation.rungs) == (Phase.HELD, ["reduced"])
 
 
 def test_closing_during_an_override_lets_a_breach_hold_anew() -> None:

@@ -9,7 +9,7 @@ import pytest
 
 from notaus.core import paging
 from notaus.core.effect import Invoke, Outcome, PullLever
-from notaus.core.event import Answer, Close, Hold, RestoreOrder, RollBack, SetRung, Started, Trigger
+from notaus.core.event import Answer, Close, Hold, LeverSlow, RestoreOrder, RollBack, SetRung, Started, Trigger
 from notaus.core.incident import Phase
 from notaus.core.ladder import CommandLever, Rung, filled, unknown_names
 from notaus.core.page import Remedy
@@ -403,6 +403,15 @@ def with_a_page_under_way() -> tuple[Situation, PullLever]:
     assert situation.incident.step is not None
     assert (situation.incident.step.waiting, situation.incident.step.retry_at) == (True, None)
     return situation, situation.pulled[-1]
+
+
+def test_a_later_try_that_is_under_way_is_told_quietly() -> None:
+    """People would have read last that the page did not get through, while its workflow runs for minutes."""
+    situation, again = with_a_page_under_way()
+    before = len(situation.said)
+    situation.take(LeverSlow(situation.at, again.id))
+    told = [(page.title, page.loud) for page in situation.said[before:]]
+    assert told == [("pix: stepping to maintenance (not confirmed yet)", False)]
 
 
 def test_a_person_who_changes_the_key_while_the_page_is_under_way_is_seen() -> None:

@@ -185,6 +185,20 @@ def test_on_blind_steps_once_per_stretch_of_blindness() -> None:
     assert situation.rungs == ["disabled", "disabled"]
 
 
+def test_blindness_that_has_acted_acts_no_more_when_its_incident_is_closed() -> None:
+    """Somebody puts the service back by hand, closes the incident, and is overruled within the minute."""
+    rule = a_rule("native.error_rate > 3%", 180, "emergency", name="errors high", on_blind="disabled")
+    situation = a_situation(a_service(rules=(rule,)))
+    situation.pending = frozenset({"native.error_rate"})
+    situation.run(420)
+    assert situation.rungs == ["disabled"]
+    situation.run(120)
+    situation.take(Close(situation.at, "ann", situation.incident.id, "mine"))
+    situation.key = {"canary_percent": 10, "emergency_proxy": False}
+    situation.run(600)
+    assert situation.rungs == ["disabled"]
+
+
 def test_one_hold_of_m_of_n_acts_once_however_long_it_flickers() -> None:
     """Under a new name at each tick, the same hold would step again after the verdict."""
     rule = a_rule("native.error_rate > 3%", 60, "reduced", name="r", hold_within=120)

@@ -171,7 +171,7 @@ async def a_door(house: House) -> Door:
     configuration = house.configuration
     house.configuration = replace(configuration, settings=replace(configuration.settings, hooks=hooks))
     door = Door(house, await house.app())
-    await asyncio.sleep(150)  # until it has looked at everything once: what it finds changes states, too
+    await asyncio.sleep(420)  # until it has looked at everything, and told what it cannot see: that changes states, too
     return door
 
 

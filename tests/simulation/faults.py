@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -68,6 +68,17 @@ class Plan:
     """Of the day, at 0:00: the traffic has a daily shape."""
     healthy: bool
     """No trouble at all: whatever notaus does by itself is a false action."""
+    enforce: bool = False
+    """pix-immo has `override: enforce`."""
+    page: str = ""
+    """What pix-immo's ladder has beyond: nothing, or a maintenance page that a workflow puts up. It `serves` every
+    request without a failure, or `hides` them: nothing of them is counted any more."""
+    run_seconds: float = 30.0
+    """How long a run of that workflow takes."""
+    conclusions: tuple[str, ...] = ()
+    """Of its first runs, in order; then success."""
+    run_told: bool = True
+    """Whether a dispatch is answered with its run."""
     troubles: tuple[Trouble, ...] = ()
     faults: tuple[Fault, ...] = ()
     deeds: tuple[Deed, ...] = ()
@@ -112,9 +123,19 @@ FAULTS = (
     ("all", ("outage", "hang", 503, "429:20")),
     ("journal", ("fails",)),
 )
+WORKFLOW_FAULTS = (
+    ("workflow", (500, 429, "429:30", "lost_reply", "hang", "reset", "slow:6", 404)),
+    ("workflow", ("lost_reply", "slow:6")),
+    ("workflow.get", (500, 429, "hang", "reset", "garbage")),
+)
+"""Those of GitHub, where a maintenance page is put up by a workflow."""
+PAGE_TROUBLES = (("proxy errors", (0.5, 1.0)), ("both", (0.5, 1.0)), ("native errors", (0.5, 1.0)))
+"""What it is put up for."""
 RELOADS = ("nothing", "bound", "hold", "observe", "drop a rule")
 CRASHES = ("before write", "after write", "before request", "after request", "any await")
-WORST = ("kv.put", "kv.get", "deployments.post", "deployments.get", "page", "journal", "verify", "api", "all")
+WORST = (
+    "kv.put", "kv.get", "deployments.post", "deployments.get", "page", "journal", "verify", "api", "all", "workflow",
+)  # fmt: skip
 BAD = (
     {"errors": 0.08},
     {"errors": 0.2},
@@ -153,7 +174,36 @@ def drawn(seed: int, hours: float = 6.0) -> Plan:
     troubles = () if healthy else tuple(_troubles(rng, end))
     faults = tuple(_faults(rng, end))
     found = [replace(deed, worst=rng.random() < 0.4) for deed in _deeds(rng, end, quiet=healthy)]
-    return replace(base, troubles=troubles, faults=faults, deeds=tuple(sorted(found, key=lambda d: d.at)))
+    deeds = tuple(sorted(found, key=lambda d: d.at))
+    return _with_options(replace(base, troubles=troubles, faults=faults, deeds=deeds))
+
+
+def _with_options(plan: Plan) -> Plan:
+    """What few people set: `override: enforce`, and a rung with a lever of its own, with more that befalls these."""
+    rng, end = random.Random(f"options {plan.seed}"), plan.healed_at
+    plan = replace(plan, enforce=rng.random() < 0.25)
+    if rng.random() >= 0.3:
+        return plan
+    conclusions = rng.choices(("success", "failure", "cancelled", "timed_out"), (8, 1, 1, 1), k=10)
+    plan = replace(
+        plan,
+        page=rng.choice(("serves", "hides")),
+        run_seconds=rng.choice((10.0, 30.0, 90.0, 300.0)),
+        conclusions=tuple(conclusions),
+        run_told=rng.random() < 0.7,
+        faults=(*plan.faults, *_faults(rng, end, WORKFLOW_FAULTS)),
+    )
+    if plan.healthy:
+        return plan
+    orders = [
+        Deed(_moment(rng, end), "order", {"order": "set", "service": SERVICES[0]}) for _ in range(rng.randint(0, 2))
+    ]
+    troubles: list[Trouble] = []
+    for _ in range(rng.randint(1, 3)):
+        (kind, sizes), at = rng.choice(PAGE_TROUBLES), _moment(rng, end)
+        troubles.append(Trouble(at, min(end, at + rng.choice((400, 900, 3600))), kind, rng.choice(sizes)))
+    deeds = tuple(sorted((*plan.deeds, *orders), key=lambda d: d.at))
+    return replace(plan, troubles=(*plan.troubles, *troubles), deeds=deeds)
 
 
 def _moment(rng: random.Random, end: int) -> int:
@@ -176,9 +226,9 @@ def _troubles(rng: random.Random, end: int) -> Iterator[Trouble]:
             yield Trouble(at, min(end, at + lasts), kind, rng.choice(sizes))
 
 
-def _faults(rng: random.Random, end: int) -> Iterator[Fault]:
-    for _ in range(rng.randint(0, 10)):
-        target, kinds = rng.choice(FAULTS)
+def _faults(rng: random.Random, end: int, among: Sequence[tuple[str, Sequence[object]]] = FAULTS) -> Iterator[Fault]:
+    for _ in range(rng.randint(0, 10 if among is FAULTS else 3)):
+        target, kinds = rng.choice(among)
         at = _moment(rng, end)
         lasts = rng.choice((5, 20, 45, 90, 240, 600, 1500))
         worst = target in WORST and rng.random() < 0.6

@@ -9,7 +9,7 @@ from fractions import Fraction
 
 from notaus.core.baseline import Baseline
 from notaus.core.incident import Step
-from notaus.core.ladder import DeploymentLever
+from notaus.core.ladder import DeploymentLever, Place
 from notaus.core.rule import INVESTIGATE, Comparison, Rule
 from notaus.core.service import Service
 from notaus.core.signal import Shape
@@ -50,6 +50,22 @@ def holds_at(rule: Rule, ledger: Ledger, at: int) -> bool | None:
     if False in answers:
         return False
     return None if None in answers else True
+
+
+def holds_now(service: Service, rule: Rule, ledger: Ledger, tick: int) -> bool | None:
+    """The rule's condition at the newest grid time that has settled and was read; None where it is not known."""
+    newest = (tick - service.settle(rule)) // service.step * service.step
+    for at in range(newest, newest - FRESH - service.step, -service.step):
+        if any(ledger.at(name, at) is not None for name in rule.signals):
+            return holds_at(rule, ledger, at)
+    return None
+
+
+def place_in_force(service: Service, state: State) -> Place | None:
+    """How safe the service stands: by a lever of a rung's own, else by the key; None where the key does not say."""
+    if state.beyond:
+        return service.ladder.place_of(state.beyond[-1])
+    return service.ladder.place(state.fields) if state.fields is not None else None
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,280 +4,56 @@ from __future__ import annotations
 
 import itertools
 import json
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from notaus.core import event as events
-from notaus.core.effect import Deploy, Send, WriteKv
+from notaus.core.effect import Deploy, Invoke, PullLever, WriteKv
 from notaus.core.event import Polled
-from notaus.core.hold import Hold
-from notaus.core.incident import Override, Phase
-from notaus.core.rule import INVESTIGATE, Rule
-from notaus.core.service import Service
+from notaus.core.incident import Phase
+from notaus.core.service import OverridePolicy
 from notaus.core.state import State
-from notaus.core.world import DeploymentsView, KvView
-from notaus.daemon.poller import RESTING_SECONDS, SLOW_SETTLE
+from notaus.core.world import Deployment, DeploymentsView, KvView
 from notaus.journal import decode
+from notaus.levers.workflow import APPEARS_SECONDS
 from notaus.sandbox import Write
-from tests.simulation import oracle
 from tests.simulation.faults import EPOCH, Plan
+from tests.simulation.page import LEVER, ended, up
 from tests.simulation.record import Moment, Pull, clock
-from tests.simulation.world import OTHERS, SECRETS, World, play
+from tests.simulation.witness import RECOVERY, Breach, Run, in_override
+from tests.simulation.world import OTHERS, SECRETS
 
-RECOVERY = 90
-"""Seconds that notaus may take to be itself again after a fault: its longest pause between two tries, and a tick."""
 LEVER_SECONDS = 20
 """A lever's looks and leaps take less than this where nothing is wrong with what it stands on."""
+RUN_SECONDS = LEVER_SECONDS + LEVER.within + APPEARS_SECONDS
+"""So does a workflow's, with its run."""
 STALE = 60
 HOUR = 3600
 OWN = ("canary_percent", "emergency_proxy", "last_updated")
 
-Promise = Callable[["Run"], Iterator[str]]
-
-
-@dataclass(slots=True)
-class Run:
-    """A world that was played, with what a witness wrote down on the way."""
-
-    world: World
-    witness: Witness
-
-    def writes(self, kind: str, by: str | None = None) -> list[Write]:
-        return [w for w in self.world.box.writes if w.kind == kind and by in (None, w.by)]
-
-    def troubled(self, targets: tuple[str, ...]) -> list[tuple[float, float]]:
-        """When any of these was out of order, recovery included."""
-        faults = [(f.at, f.until + RECOVERY) for f in self.world.faults if f.target in (*targets, "all")]
-        return [*faults, *((a, b + RECOVERY) for a, b in self.world.down)]
-
-    def deadline(self, start: float, seconds: float, targets: tuple[str, ...]) -> float:
-        """`seconds` after `start`, counting only time in which none of `targets` was out of order."""
-        at, left = start, seconds
-        for begin, until in sorted(self.troubled(targets)):
-            if until <= at:
-                continue
-            if begin >= at + left:
-                break
-            left -= max(0.0, begin - at)
-            at = max(at, until)
-        return at + left
-
-
-@dataclass(frozen=True, slots=True)
-class Breach:
-    """A rule that, by the second opinion, stands breached since `breached` in a run that began at `start`."""
-
-    rule: Rule
-    start: int
-    first_seen: int
-    last_seen: int
-    evident: int | None
-    """When it was first seen with evidence that suffices."""
-
-
-@dataclass(slots=True)
-class Witness:
-    """Watches a run as it goes: judges each automatic step, and each tick, by the samples taken in so far."""
-
-    world: World
-    unreasoned: list[str] = field(default_factory=list)
-    doubtful: list[str] = field(default_factory=list)
-    breaches: dict[tuple[str, str, int], Breach] = field(default_factory=dict)
-    worse: list[str] = field(default_factory=list)
-    unfollowed: list[str] = field(default_factory=list)
-    anew: list[str] = field(default_factory=list)
-    unread: list[str] = field(default_factory=list)
-    torn: list[str] = field(default_factory=list)
-    leaked: list[str] = field(default_factory=list)
-    actions: int = 0
-    judged: int = 0
-    overrides: int = 0
-
-    def moment(self, moment: Moment) -> None:
-        self._anew(moment)
-        if isinstance(moment.event, Polled):
-            self._verdict(moment)
-            self._next_rung(moment, moment.event)
-            self._read(moment, moment.event)
-            self._stand(moment)
-
-    def pull(self, pull: Pull) -> None:
-        if not pull.automatic or pull.again:
-            return
-        self.actions += 1
-        why = self._objection(pull.moment)
-        if why is not None:
-            self.unreasoned.append(
-                f"at {clock(pull.moment.at)} {pull.moment.service.name}: {pull.effect.action}: {why}"
-            )
-        self._toward_the_worse(pull)
-
-    def _anew(self, moment: Moment) -> None:
-        """Rules that forgot what they had seen, and had no reason to."""
-        event, before, after = moment.event, moment.before, moment.after
-        overridden = _override(before) is not None or _override(after) is not None
-        for name in before.rules.keys() & after.rules.keys():
-            was, now = before.rules[name], after.rules[name]
-            allowed = overridden or (isinstance(event, events.Reconfigured) and name in event.changed)
-            if (isinstance(event, events.Started) and now != was) or (now.since != was.since and not allowed):
-                self.anew.append(f"at {clock(moment.at)}: {moment.service.name}: {name}, by a {type(event).__name__}")
-
-    def _toward_the_worse(self, pull: Pull) -> None:
-        """For none of the rules behind it the cohort that gets the traffic failed more often, beyond doubt, during its hold."""
-        service, step = pull.moment.service, pull.moment.after.incident and pull.moment.after.incident.step
-        if not isinstance(pull.effect.action, WriteKv) or step is None or not isinstance(pull.moment.event, Polled):
-            return
-        ledger, tick = self.world.record.ledgers[service.name], pull.moment.event.tick
-        found = []
-        for rule in (service.rule(name) for name in step.rules if service.has_rule(name)):
-            if rule.on_blind == step.rung or not rule.when:
-                return
-            opinion = oracle.breached(service, pull.moment.after, rule, ledger, tick)
-            found.append(opinion.breached and oracle.clearly_worse(service, ledger, opinion, "proxy", "native"))
-        if found and all(found):
-            self.worse.append(f"at {clock(pull.moment.at)}: {pull.effect.action}, though proxy fails more than native")
-
-    def _read(self, moment: Moment, event: Polled) -> None:
-        """What has settled and can be read was taken in at this tick."""
-        service, world, step = moment.service, self.world, moment.service.step
-        ledger = world.record.ledgers[service.name]
-        span = (moment.at - RECOVERY - step, moment.at)
-        blind = any(
-            f.at < span[1] and f.until > span[0] for f in world.faults if f.target in ("analytics", "all", "journal")
-        ) or any(until > span[0] for _, until in world.down)
-        if blind or any(t.kind == "lag" and t.at < span[1] and t.until > span[0] for t in world.plan.troubles):
-            return
-        for name in {name for rule in service.rules for name in rule.signals}:
-            settle = service.signals[name].settle
-            pace = RESTING_SECONDS if settle > SLOW_SETTLE else 0  # slow sources are read every 30 s while all is quiet
-            newest = (event.tick - settle - pace) // step * step
-            if ledger.at(name, newest) is None:
-                self.unread.append(f"at {clock(moment.at)}: {name} of {clock(newest)} was not taken in")
-
-    def _objection(self, moment: Moment) -> str | None:
-        """Why an automatic step had no reason; None where it had one."""
-        service, event, before = moment.service, moment.event, moment.before
-        step = moment.after.incident.step if moment.after.incident is not None else None
-        if not isinstance(event, Polled):
-            return f"decided by a {type(event).__name__}"
-        if step is None:
-            return "there is no step"
-        ledger = self.world.record.ledgers[service.name]
-        rules = [service.rule(name) for name in step.rules if service.has_rule(name)]
-        old = before.incident.step if before.incident is not None else None
-        validating = before.incident is not None and before.incident.phase is Phase.VALIDATING
-        same = old is not None and validating and set(step.rules) == set(old.rules)
-        if same and old is not None and oracle.did_not_help(service, old, ledger, event.tick):
-            return None
-        found = []
-        for rule in rules:
-            if rule.on_blind == step.rung and self._blind(rule, service, moment):
-                return None
-            if not rule.when:
-                continue
-            opinion = oracle.breached(service, moment.after, rule, ledger, event.tick)
-            since = oracle.counted_from(service, moment.after, rule)
-            if opinion.breached and oracle.evident(service, before, rule, ledger, opinion, since):
-                return None
-            found.append(f"{rule.name}: {opinion.reason or 'no evidence'}")
-        return "; ".join(found) or "no rule"
-
-    def _blind(self, rule: Rule, service: Service, moment: Moment) -> bool:
-        """Nothing was known of the rule for its `blind_after`."""
-        ledger, tick = self.world.record.ledgers[service.name], int(moment.event.tick)  # type: ignore[union-attr]
-        settle = max(service.signals[name].settle for name in rule.signals)
-        times = range(tick - settle - rule.blind_after + 2 * service.step, tick - settle + 1)
-        return all(oracle.holds_at(rule, ledger, at) is None for at in times if at % service.step == 0)
-
-    def _verdict(self, moment: Moment) -> None:
-        """A step is called resolved only on data that says so."""
-        old, new = moment.before.incident, moment.after.incident
-        if old is None or new is None or old.step is None or old.phase is not Phase.VALIDATING:
-            return
-        if new.phase is Phase.MITIGATED and old.id == new.id:
-            self.judged += 1
-            ledger = self.world.record.ledgers[moment.service.name]
-            if not oracle.helped(moment.service, old.step, ledger, moment.event.tick):  # type: ignore[union-attr]
-                self.doubtful.append(f"at {clock(moment.at)} {old.id}: {old.step.rules} called resolved")
-
-    def _next_rung(self, moment: Moment, event: Polled) -> None:
-        """A step that did not help is followed by the next one, by a question, or by a reason to wait."""
-        service, old, new, after = moment.service, moment.before.incident, moment.after.incident, moment.after
-        if old is None or old.step is None or old.phase is not Phase.VALIDATING or event.tick <= moment.before.tick:
-            return
-        if new is None or new.id != old.id or new.step is None or new.step.number != old.step.number:
-            return
-        said = f"at {clock(moment.at)}: {service.name}: {old.step.label} did not help"
-        ledger = self.world.record.ledgers[service.name]
-        if new.phase is Phase.VALIDATING and not new.step.waiting:
-            if oracle.plainly_did_not_help(service, after, old.step, ledger, event.tick):
-                self.unfollowed.append(f"{said}, and no verdict says so")
-            return
-        place = service.ladder.place(after.fields) if after.fields is not None else None
-        further = service.ladder.next_safer(place, service.ladder.escalate_to) if place is not None else None
-        if further is None or new.shadow or not any(service.has_rule(name) for name in old.step.rules):
-            return
-        titles = [effect.message.title for effect in moment.stepped.effects if isinstance(effect, Send)]
-        if new.phase is Phase.UNRESOLVED and not any("cannot tell" in title for title in titles):
-            asked = after.request is not None and service.ladder.place_of(after.request.rung)
-            if not asked or asked < service.ladder.place_of(further.name):
-                self.unfollowed.append(f"{said}, and {further.name} was neither taken nor asked for")
-        if new.phase is Phase.VALIDATING and not self._must_wait(moment, event.tick):
-            self.unfollowed.append(f"{said}, and {further.name} waits for nothing")
-
-    def _must_wait(self, moment: Moment, tick: int) -> bool:
-        """Whether a hold of every step is in force, the hour's steps are spent, or what is in force is not known."""
-        service, after = moment.service, moment.after
-        pulls = [p for p in self.world.record.pulls if p.automatic and not p.again]
-        ticks = [p.moment.event.tick for p in pulls if p.moment.service.name == service.name]  # type: ignore[union-attr]
-        spent = sum(t > tick - service.max_actions_per for t in ticks) >= service.max_actions
-        return spent or (after.lock is not None and after.lock.all) or after.world_failing is not None
-
-    def _stand(self, moment: Moment) -> None:
-        """Which rules stand breached at this tick."""
-        assert isinstance(moment.event, Polled)
-        holds: Mapping[str, Hold] = moment.stepped.holds or {}
-        name, tick = moment.service.name, moment.event.tick
-        ledger = self.world.record.ledgers[name]
-        for rule in moment.service.rules:
-            if not rule.when or rule.then == INVESTIGATE:
-                continue
-            settle = max(moment.service.signals[s].settle for s in rule.signals)
-            newest = (tick - settle) // moment.service.step * moment.service.step
-            if oracle.holds_at(rule, ledger, newest) is not True:
-                hold = holds.get(rule.name, Hold())
-                # One that ends at an older sample acts no more.
-                fresh = hold.newest is not None and tick - hold.newest <= settle + oracle.FRESH
-                if hold.breach is not None and fresh and ledger.at(rule.signals[0], newest) is not None:
-                    self.doubtful.append(f"at {clock(moment.at)} {name}: {rule.name} counts as breached, is not true")
-                continue
-            opinion = oracle.breached(moment.service, moment.after, rule, ledger, tick)
-            if opinion.breached:
-                key = (name, rule.name, opinion.start)
-                old = self.breaches.get(key)
-                first = old.first_seen if old is not None else tick
-                evident = old.evident if old is not None else None
-                since = oracle.counted_from(moment.service, moment.after, rule)
-                if evident is None and oracle.evident(moment.service, moment.before, rule, ledger, opinion, since):
-                    evident = tick
-                self.breaches[key] = Breach(rule, opinion.start, first, tick, evident)
-
-    def written(self, text: str) -> None:
-        self.leaked += [f"the journal holds {secret[:8]}…" for secret in SECRETS if secret in text]
-
-    def journal_says(self, world: World) -> None:
-        """After a crash: what the journal holds is what was last decided."""
-        for name, state in world.record.states.items():
-            body = world.journal.state(name)
-            if decode(State, body) != state:
-                self.torn.append(f"at {clock(world.true_time())}: the state of {name} in the journal is another one")
+Promise = Callable[[Run], Iterator[str]]
 
 
 def no_action_without_a_reason(run: Run) -> Iterator[str]:
     """Spec 17.1: no action without a rule that held, on settled data, with evidence, or a person, a trigger, `on_blind`."""
     yield from run.witness.unreasoned
     yield from (f"unsettled data was read: {text}" for text in run.world.reader.unsettled)
+
+
+def no_action_on_health(run: Run) -> Iterator[str]:
+    """Spec 4: where nothing was ever wrong nothing is done but by `on_blind`, whatever befalls notaus itself."""
+    if not run.world.plan.healthy or disturbed(run.world.plan):
+        return
+    for pull in run.world.record.pulls:
+        step, service = pull.moment.after.incident and pull.moment.after.incident.step, pull.moment.service
+        blind = step is not None and any(service.rule(name).on_blind == step.rung for name in step.rules)
+        if pull.automatic and not blind:
+            yield f"at {clock(pull.moment.at)}: {pull.effect.action}"
+
+
+def disturbed(plan: Plan) -> bool:
+    """Whether counts are changed after the fact, or bounds while it runs: what was well may not look so."""
+    return any(d.kind == "revise" or (d.kind == "reload" and d.what["what"] == "bound") for d in plan.deeds)
 
 
 def missing_data_says_nothing(run: Run) -> Iterator[str]:
@@ -305,6 +81,9 @@ def never_less_safe_by_itself(run: Run) -> Iterator[str]:
         weaker = was is not None and now is not None and now < was
         if weaker and (pull is None or pull.automatic) and not _raced(run, write):
             yield f"at {clock(write.at)}: {before} became {write.what['value']}"
+    for pull in run.world.record.pulls:
+        if pull.automatic and isinstance(pull.effect.action, Invoke) and pull.effect.action.undo:
+            yield f"at {clock(pull.moment.at)}: {pull.effect.action}"
 
 
 def never_toward_the_worse(run: Run) -> Iterator[str]:
@@ -337,8 +116,9 @@ def no_page_delays_an_action(run: Run) -> Iterator[str]:
     """Spec 17.7: a lever comes to its end in seconds, however the pagers do."""
     for pull in run.world.record.pulls:
         name, effect = pull.moment.service.name, pull.effect.id
-        kind = "kv" if isinstance(pull.effect.action, WriteKv) else "deployment"
-        due = run.deadline(pull.moment.at, LEVER_SECONDS, ("journal", "api", *_lever_targets(kind)))
+        kind = {WriteKv: "kv", Deploy: "deployment", Invoke: "workflow"}[type(pull.effect.action)]
+        patience = RUN_SECONDS if kind == "workflow" else LEVER_SECONDS
+        due = run.deadline(pull.moment.at, patience, ("journal", "api", *_lever_targets(kind)))
         ended = (
             m.at for m in run.world.record.moments[name] if m.at >= pull.moment.at and effect not in m.after.outbox
         )
@@ -395,6 +175,26 @@ def no_step_twice(run: Run) -> Iterator[str]:
         if last is not None and write.by == last.by == "api" and write.what["versions"] == last.what["versions"]:
             yield f"at {clock(write.at)}: {write.what['tag']} was deployed at {clock(last.at)} already"
         last = write
+    yield from _runs_twice(run)
+
+
+def _runs_twice(run: Run) -> Iterator[str]:
+    """One run for each step, and none by itself of what an earlier one may have done and nobody took back."""
+    seen: dict[str, float] = {}
+    for each in run.world.box.actions.runs:
+        key, mode = str(each.inputs["key"]), str(each.inputs["mode"])
+        if key in seen:
+            yield f"at {clock(each.at)}: {key} was dispatched at {clock(seen[key])} already"
+        seen[key] = each.at
+        pull = next(p for p in run.world.record.pulls if getattr(p.effect.action, "key", None) == key)
+        if mode == "on" and pull.automatic and _page_may_stand(run, each.at):
+            yield f"at {clock(each.at)}: the page is put up by {key}, and may stand already"
+
+
+def _page_may_stand(run: Run, at: float) -> bool:
+    """Whether the last run before `at` that had any effect, or may yet have one, put the page up."""
+    earlier = [r for r in run.world.box.actions.runs if r.at < at and (r.conclusion == "success" or ended(r) > at)]
+    return bool(earlier) and earlier[-1].inputs["mode"] == "on"
 
 
 def _fields(write: Write) -> Any:
@@ -405,7 +205,7 @@ def _fields(write: Write) -> Any:
 def no_message_lost(run: Run) -> Iterator[str]:
     """Spec 17.4: every message that was decided on arrives, in the order of its thread."""
     arrived: dict[tuple[str, str], list[int]] = {}
-    for page in run.world.box.pages:
+    for page in run.pages:
         if page.accepted:
             key = (page.channel.rpartition("/")[2].rpartition(":")[2], page.payload["thread"])
             arrived.setdefault(key, []).append(page.payload["sequence"])
@@ -423,20 +223,21 @@ def no_message_lost(run: Run) -> Iterator[str]:
 
 def no_action_untold(run: Run) -> Iterator[str]:
     """Spec 17.7: somebody hears of every action soon, however the pagers do."""
-    for write in (*run.writes("kv", "api"), *run.writes("deployment", "api")):
-        service = "pix-immo" if write.kind == "kv" else "bookstrack"
-        due = run.deadline(write.at, 45, ("page", "journal", "api", *_lever_targets(write.kind)))
-        told = [
-            p.at
-            for p in run.world.box.pages
-            if p.accepted and p.payload["service"] == service and p.at >= write.at - 15
-        ]
-        if not any(at <= due for at in told):
-            yield f"{write.kind} of {clock(write.at)}: nobody heard by {clock(due)}"
+    done = [(w.at, w.kind) for w in (*run.writes("kv", "api"), *run.writes("deployment", "api"))]
+    for at, kind in (*done, *((each.at, "workflow") for each in run.world.box.actions.runs)):
+        service = "bookstrack" if kind == "deployment" else "pix-immo"
+        due = run.deadline(at, 45, ("page", "journal", "api", *_lever_targets(kind)))
+        told = [p.at for p in run.pages if p.accepted and p.payload["service"] == service and p.at >= at - 15]
+        if not any(heard <= due for heard in told):
+            yield f"{kind} of {clock(at)}: nobody heard by {clock(due)}"
 
 
 def _lever_targets(kind: str) -> tuple[str, ...]:
-    return ("kv.put", "kv.get") if kind == "kv" else ("deployments.post", "deployments.get", "versions.get")
+    return {
+        "kv": ("kv.put", "kv.get"),
+        "deployment": ("deployments.post", "deployments.get", "versions.get"),
+        "workflow": ("workflow", "workflow.get"),
+    }[kind]
 
 
 def no_fight_with_a_human(run: Run) -> Iterator[str]:
@@ -447,13 +248,14 @@ def no_fight_with_a_human(run: Run) -> Iterator[str]:
     for name, moments in run.world.record.moments.items():
         until = 0
         for moment in moments:
-            at, override = _daemon_time(moment), _override(moment.after)
+            at, override = _daemon_time(moment), in_override(moment.after)
             if _must_be_override(moment):
-                if override is None:
+                enforced = moment.service.override is OverridePolicy.ENFORCE and _pulled(moment)
+                if override is None and not enforced:
                     yield f"at {clock(moment.at)}: {name}: a person's decision was not taken for an override"
                 else:
-                    run.witness.overrides += 1
-            if override is not None and override != _override(moment.before):
+                    run.witness.overrides += override is not None
+            if override is not None and override != in_override(moment.before):
                 until = at + moment.service.override_for
             elif _handed_back(moment):
                 until = 0
@@ -467,13 +269,13 @@ def no_fight_with_a_human(run: Run) -> Iterator[str]:
                     yield f"at {clock(moment.at)}: {name}: {pull.effect.action} during an override"
 
 
+def _pulled(moment: Moment) -> bool:
+    return any(isinstance(effect, PullLever) for effect in moment.stepped.effects)
+
+
 def _daemon_time(moment: Moment) -> int:
     """What the daemon took the time for: the grid time of a tick, else when the event came in."""
     return moment.event.tick if isinstance(moment.event, Polled) else moment.event.now
-
-
-def _override(state: State) -> Override | None:
-    return state.incident.override if state.incident is not None else None
 
 
 def _must_be_override(moment: Moment) -> bool:
@@ -494,11 +296,16 @@ def _must_be_override(moment: Moment) -> bool:
         was, now = ladder.place(before.fields), ladder.place(fields)
         return was is not None and now is not None and now < was
     if isinstance(event.world, DeploymentsView) and event.world.live is not None and before.accepted is not None:
-        live = event.world.live
-        earlier = [d for d in event.world.deployments if d.created < live.created]
-        served = any(id == live.versions[0][0] for d in earlier for id, _ in d.versions)
-        return live.id != before.accepted and served
+        step, live, known = incident.step, event.world.live, {each.id for each in event.world.deployments}
+        if step is not None and before.accepted not in known and live.created <= step.action:
+            return False  # the list was asked for before our own deployment was made
+        return live.id != before.accepted and _served_before(event.world, live)
     return False
+
+
+def _served_before(view: DeploymentsView, live: Deployment) -> bool:
+    earlier = [d for d in view.deployments if d.created < live.created]
+    return any(id == live.versions[0][0] for d in earlier for id, _ in d.versions)
 
 
 def _handed_back(moment: Moment) -> bool:
@@ -511,7 +318,13 @@ def _handed_back(moment: Moment) -> bool:
         return True
     if after.incident is None:
         return True
-    return isinstance(event, Polled) and after.accepted != before.accepted and after.incident.phase is Phase.WATCHING
+    if (
+        after.accepted == before.accepted
+        or not isinstance(event, Polled)
+        or not isinstance(event.world, DeploymentsView)
+    ):
+        return False
+    return event.world.live is not None and not _served_before(event.world, event.world.live)
 
 
 def rollback_targets(run: Run) -> Iterator[str]:
@@ -606,7 +419,7 @@ def _decided(run: Run, name: str, breach: Breach, due: float) -> bool:
             return True
     return any(
         rule in page.payload["title"] or any(rule in line for line in page.payload["lines"])
-        for page in run.world.box.pages
+        for page in run.pages
         if page.accepted and page.payload["service"] == name and page.payload["kind"] != "notice"
         and breach.start <= page.at <= due
     )  # fmt: skip
@@ -617,7 +430,7 @@ def _answered(run: Run, name: str, breach: Breach, due: float) -> bool:
     if _decided(run, name, breach, due):
         return True
     rule = breach.rule.name
-    for page in run.world.box.pages:
+    for page in run.pages:
         payload = page.payload
         if not page.accepted or payload["service"] != name or not breach.start - 4000 <= page.at <= due:
             continue
@@ -660,11 +473,21 @@ def _knows_the_world(run: Run, name: str, state: State) -> Iterator[str]:
         shown = {n: stored.get(n) for n in OWN[:2]} if isinstance(stored, dict) else None
         if state.fields != shown:
             yield f"{name}: believes {state.fields}, the key holds {shown}"
+        yield from _knows_the_page(run, state)
     else:
         active = box.workers["api-worker"].active
         live = state.view.live if state.view is not None else None
         if active is not None and (live is None or live.id != active.id):
             yield f"{name}: believes {live}, live is {active.id}"
+
+
+def _knows_the_page(run: Run, state: State) -> Iterator[str]:
+    """What is thought of the maintenance page is so, or people were told that it may be otherwise."""
+    stands = up(run.world.box.actions.runs, run.world.true_time())
+    doubts = ("may be in force", "all the same", "may be taken back", "may have been done", "did not get through")
+    told = any(any(d in page.payload["title"] for d in doubts) for page in run.pages if page.accepted)
+    if stands != bool(state.beyond) and not told:
+        yield f"pix-immo: believes that {state.beyond or 'nothing'} stands beyond; the page is {'up' if stands else 'down'}"
 
 
 def the_journal_explains_the_state(run: Run) -> Iterator[str]:
@@ -689,7 +512,7 @@ def nothing_while_held(run: Run) -> Iterator[str]:
         lock = _lock_before(run, moment)
         if lock is None or by_person:
             continue
-        if isinstance(action, Deploy) or (isinstance(action, WriteKv) and lock.all):
+        if not isinstance(action, WriteKv) or lock.all:
             yield f"at {clock(moment.at)}: {moment.service.name}: {action} (again: {pull.again}) during a hold"
 
 
@@ -716,7 +539,7 @@ def within_the_budget(run: Run) -> Iterator[str]:
             continue
         tick = pull.moment.event.tick
         recent = [t for t in times.setdefault(service.name, []) if t > tick - service.max_actions_per]
-        safest = isinstance(action, WriteKv) and action.rung == service.ladder.safest.name
+        safest = not isinstance(action, Deploy) and action.rung == service.ladder.safest.name
         if len(recent) >= service.max_actions and not safest:
             yield f"at {clock(pull.moment.at)}: {service.name}: {action} is number {len(recent) + 1} within the hour"
         times[service.name].append(tick)
@@ -747,7 +570,7 @@ def _untold_blackouts(run: Run) -> Iterator[str]:
             continue
         for name in run.world.services:
             told = [
-                p for p in run.world.box.pages
+                p for p in run.pages
                 if p.payload["service"] == name and "blind" in p.payload["title"] and fault.at - 3600 <= p.at <= fault.until + 60
             ]  # fmt: skip
             rests = [
@@ -777,9 +600,10 @@ def _untold_silence(run: Run) -> Iterator[str]:
             continue
         for name in run.world.services:
             moments = [m for m in run.world.record.moments[name] if gone.at - 4200 < m.at < due]
-            if not _busy(run, name, moments) or any(_rests(m.after) for m in moments):
+            behind = any(m.after.beyond for m in moments) or run.world.plan.page == "hides"
+            if behind or not _busy(run, name, moments) or any(_rests(m.after) for m in moments):
                 continue
-            told = [p for p in run.world.box.pages if p.payload["service"] == name and gone.at < p.at <= due]
+            told = [p for p in run.pages if p.payload["service"] == name and gone.at < p.at <= due]
             if not any("traffic is gone" in p.payload["title"] for p in told):
                 yield f"{name}: no traffic from {clock(gone.at)} to {clock(gone.until)}, and nobody was told"
 
@@ -795,11 +619,12 @@ def _busy(run: Run, name: str, moments: list[Moment]) -> bool:
 
 def _rests(state: State) -> bool:
     """In an override the samples count anew, so that nothing is blind at once."""
-    return state.incident is not None and state.incident.override is not None
+    return in_override(state) is not None
 
 
 PROMISES: tuple[Promise, ...] = (
     no_action_without_a_reason,
+    no_action_on_health,
     missing_data_says_nothing,
     only_samples_that_were_read,
     what_settled_is_read,
@@ -832,18 +657,3 @@ def broken(run: Run) -> list[str]:
     for promise in PROMISES:
         found += [f"{promise.__name__}: {text}" for text in promise(run)]
     return found
-
-
-def watched(plan: Plan) -> Run:
-    """Play a plan with a witness."""
-    witnesses: list[Witness] = []
-
-    def prepare(world: World) -> None:
-        witness = Witness(world)
-        witnesses.append(witness)
-        world.on_moment.append(witness.moment)
-        world.on_pull.append(witness.pull)
-        world.on_crash.append(witness.journal_says)
-        world.on_written.append(witness.written)
-
-    return Run(play(plan, prepare), witnesses[0])

@@ -7,8 +7,8 @@ from collections.abc import Iterator, Mapping
 
 from notaus.core.incident import Phase
 from notaus.core.state import State
-from tests.simulation.promises import Run
 from tests.simulation.record import Moment
+from tests.simulation.witness import Run
 
 WIDTH = 100
 
@@ -27,12 +27,15 @@ def tally(run: Run) -> dict[str, int]:
         found[
             "action: tried again" if pull.again else "action: automatic" if pull.automatic else "action: ordered"
         ] += 1
+    found.update(f"workflow: {run.inputs['mode']}, {run.conclusion}" for run in world.box.actions.runs)
+    found["runs: seeds with a page beyond"] += bool(plan.page)
+    found["runs: seeds that enforce"] += plan.enforce
     found.update(f"write: {write.kind}" for write in world.box.writes if write.by == "api")
     for moments in world.record.moments.values():
         for moment in moments:
             found.update(_seen(moment))
-    found["message: arrived"] = sum(page.accepted for page in world.box.pages)
-    tried = [request for request in world.box.journal.requests if "/pages/" in request.path]
+    found["message: arrived"] = sum(page.accepted for page in run.pages)
+    tried = [request for request in world.box.journal.requests if "/pages/webhook/" in request.path]
     found["message: refused or unanswered"] = sum(request.status != 200 for request in tried)
     return dict(found)
 

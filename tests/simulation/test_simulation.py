@@ -8,10 +8,11 @@ from collections.abc import Callable
 import pytest
 
 from tests.simulation.elsewhere import Elsewhere
-from tests.simulation.faults import CRASHES, FAULTS, ORDERS, RELOADS, TROUBLES, drawn
-from tests.simulation.promises import Run, broken, watched
+from tests.simulation.faults import CRASHES, FAULTS, ORDERS, RELOADS, TROUBLES, WORKFLOW_FAULTS, drawn
+from tests.simulation.promises import broken, disturbed
 from tests.simulation.record import clock
 from tests.simulation.tally import tally
+from tests.simulation.witness import Run, watched
 
 
 def story(run: Run, hours: float) -> str:
@@ -70,13 +71,14 @@ def test_the_plans_of_all_seeds_hold_every_kind_of_trouble() -> None:
     assert {d.what["point"] for d in deeds if d.kind == "crash"} == set(CRASHES)
     assert {d.what["what"] for d in deeds if d.kind == "reload"} == set(RELOADS)
     assert {d.what["order"] for d in deeds if d.kind == "order"} == set(ORDERS)
-    wanted = {(target, str(kind)) for target, kinds in FAULTS for kind in kinds}
+    wanted = {(target, str(kind)) for target, kinds in (*FAULTS, *WORKFLOW_FAULTS) for kind in kinds}
     assert {(f.target, f.kind) for plan in plans for f in plan.faults} == wanted
     assert {f.target for plan in plans for f in plan.faults if f.worst} >= {
         "journal",
         "kv.put",
         "deployments.post",
         "page",
+        "workflow",
     }
     assert {t.kind for plan in plans for t in plan.troubles} == {kind for kind, _ in TROUBLES}
     assert {kind for kind in ("reload", "deploy bad", "write", "crash") if any(d.worst and d.kind == kind for d in deeds)} == {
@@ -86,4 +88,8 @@ def test_the_plans_of_all_seeds_hold_every_kind_of_trouble() -> None:
     assert {plan.step for plan in plans} == {15, 30, 60}
     assert {plan.real_journal for plan in plans} == {True, False}
     assert {plan.hour for plan in plans} == set(range(24))
-    assert {plan.healthy for plan in plans} == {True, False}
+    assert {plan.healthy for plan in plans} == {plan.enforce for plan in plans} == {True, False}
+    assert {plan.page for plan in plans} == {"", "serves", "hides"}
+    assert {plan.run_told for plan in plans if plan.page} == {True, False}
+    assert {ended for plan in plans for ended in plan.conclusions} >= {"success", "failure", "cancelled"}
+    assert any(plan.healthy and not disturbed(plan) for plan in plans)

@@ -111,13 +111,15 @@ class Users:
     def _pix(self, at: int, rng: random.Random) -> None:
         plan, world = self.plan, self.world
         canary = world.canary(at)
-        requests = self._requests(rng, at, plan.pix_per_minute)
-        native = 0 if canary.emergency else binomial(rng, requests, canary.percent / 100)
-        if canary.emergency and self.weather("sticky", at):
+        requests, behind = self._requests(rng, at, plan.pix_per_minute), world.page_up(at)
+        if behind and plan.page == "hides":
+            requests = 0
+        native = 0 if behind or canary.emergency else binomial(rng, requests, canary.percent / 100)
+        if canary.emergency and not behind and self.weather("sticky", at):
             native = binomial(rng, requests, 0.05)
         everyone = self.weather("both", at)
         for cohort, count in (("native", native), ("proxy", requests - native)):
-            p = min(1.0, plan.pix_errors + everyone + self.weather(f"{cohort} errors", at))
+            p = 0.0 if behind else min(1.0, plan.pix_errors + everyone + self.weather(f"{cohort} errors", at))
             latency = 400 * (1 + self.weather(f"{cohort} slow", at)) * rng.uniform(0.97, 1.03)
             self._put(cohort, at, failures(rng, count, p, plan.burst), count, latency)
         self._put("share", at, native, requests)

@@ -24,7 +24,7 @@ from notaus.app import App
 from notaus.backtest.virtual_time import VirtualTimeLoop, run
 from notaus.clock import SystemClock
 from notaus.config import Configuration
-from notaus.config.settings import Webhook
+from notaus.config.settings import GitHubActions, Webhook
 from notaus.config.sources import AnalyticsEngine
 from notaus.core import event as events
 from notaus.core.event import Polled
@@ -33,7 +33,7 @@ from notaus.core.incident import Phase
 from notaus.core.ladder import DeploymentLever, KvLever
 from notaus.core.rule import Bound, Comparison, Rule
 from notaus.core.sample import History
-from notaus.core.service import Contact, Contacts, Mode, Service
+from notaus.core.service import Contact, Contacts, Mode, OverridePolicy, Service
 from notaus.core.state import State
 from notaus.core.verification import RampStep
 from notaus.daemon.engine import Guarded
@@ -44,6 +44,7 @@ from notaus.journal import Record as Written
 from notaus.sandbox import Sandbox
 from notaus.sandbox.box import Lags
 from notaus.sandbox.services import Canary
+from tests.simulation import page
 from tests.simulation.faults import BAD, EPOCH, PAST, Deed, Fault, Plan
 from tests.simulation.journals import MemoryJournal, TroubledJournal
 from tests.simulation.processes import Process, tasks_of_processes
@@ -61,6 +62,7 @@ SECRETS = (
     "pager-address-4711",
     "chat-address-4712",
     "page-signing-key-4713",
+    "github-token-4714",
 )
 OTHERS = {"owner": "team-media", "flags": {"beta": [1, 2, {"x": None}]}, "note": "grüße"}
 """Fields of the steering key that notaus does not own."""
@@ -147,6 +149,8 @@ class World:
         self.record.on_pull, self.record.on_moment = self._on_pull, self._on_moment
         self.box = Sandbox(self.true_time, plan.seed, lags=Lags((5.0, 30.0), 3.0))
         self.box.account.api_limit = self.box.account.graphql_limit = None
+        self.box.actions.takes, self.box.actions.tells_run = plan.run_seconds, plan.run_told
+        self.box.actions.conclusions = list(plan.conclusions)
         self.wall_offset, self.clock_wrong = 0.0, False
         self.users = Users(plan, self)
         self.configuration = self._configuration()
@@ -208,6 +212,7 @@ class World:
                 settings.cloudflare, api_url="https://api.cloudflare.com/client/v4", token=SecretStr(self.box.token)
             ),
             channels=replace(settings.channels, webhook=hooks),
+            github=GitHubActions(SecretStr(SECRETS[4]), "https://api.cloudflare.com/pages/github"),
             budgets=replace(settings.budgets, api=(10**9, 300), graphql=(10**9, 300)),
         )
         entries = tuple(
@@ -242,7 +247,7 @@ class World:
         restore = service.restore
         if restore.ramp:
             restore = replace(restore, ramp=(RampStep("reduced", 600), RampStep("normal", 900)))
-        return replace(
+        found = replace(
             service,
             account=self.box.account.id,
             ladder=ladder,
@@ -254,6 +259,9 @@ class World:
             max_actions=rng.choice((2, 4, 4)),
             contacts=Contacts((PAGER, CHAT), (CHAT,), (LEAD_CONTACT,), (LEAD_CONTACT,)),
         )
+        if service.name == "pix-immo" and self.plan.enforce:
+            found = replace(found, override=OverridePolicy.ENFORCE)
+        return page.with_a_page(found, 120) if service.name == "pix-immo" and self.plan.page else found
 
     @staticmethod
     def _rule(rule: Rule, rng: random.Random) -> Rule:
@@ -283,6 +291,9 @@ class World:
 
     def canary(self, at: int) -> Canary:
         return Canary.at_edge(self.box.kv, self.box.kv_namespace, at)
+
+    def page_up(self, at: int) -> bool:
+        return page.up(self.box.actions.runs, at)
 
     def badness(self, at: int) -> Mapping[str, float]:
         """How bad the versions at the edge are, by their shares."""
@@ -740,8 +751,10 @@ class World:
         """Of everything that could be seen from outside, and every state in between."""
         for write in self.box.writes:
             self.record.note(repr(write))
-        for page in self.box.pages:
-            self.record.note(repr((page.at, page.channel, json.dumps(page.payload, sort_keys=True), page.accepted)))
+        for each in self.box.actions.runs:
+            self.record.note(repr(each))
+        for told in self.box.pages:
+            self.record.note(repr((told.at, told.channel, json.dumps(told.payload, sort_keys=True), told.accepted)))
         return str(self.record.digest.hexdigest())
 
 

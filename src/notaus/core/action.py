@@ -203,14 +203,16 @@ def _shadow(turn: Turn, step: Step) -> None:
 
 
 def lever_slow(turn: Turn, effect: str) -> None:
-    """Ten seconds without an outcome: people are told what was begun."""
+    """Ten seconds without an outcome: people are told what was begun; of a lever of its own, whose work takes its time,
+    at a later try too."""
     incident = turn.incident
-    if effect not in turn.state.outbox or incident is None or incident.step is None or incident.step.told:
+    step = incident.step if incident is not None else None
+    if effect not in turn.state.outbox or step is None or step.effect != effect:
         return
-    if incident.step.effect == effect:
-        fact(turn, action=f"{_verb(incident.step)}: not confirmed yet")
-        turn.update(step=replace(incident.step, told=True))
-        tell(turn, f"{_verb(incident.step)} (not confirmed yet)", loud=True)
+    if not step.told or (step.tries > 1 and has_own_lever(turn, step)):
+        fact(turn, action=f"{_verb(step)}: not confirmed yet")
+        turn.update(step=replace(step, told=True))
+        tell(turn, f"{_verb(step)} (not confirmed yet)", loud=not step.told)
 
 
 def lever_ended(turn: Turn, effect: str, result: LeverResult) -> None:
@@ -456,7 +458,8 @@ def _not_cleared(turn: Turn, rule: Rule, step: Step) -> bool:
 
 def known_clear(turn: Turn, rule: Rule) -> bool:
     """Whether the rule's condition is known to be false now; a report does not clear, and old data tell nothing."""
-    newest = turn.rule_state(rule.name).newest
+    samples = [turn.history.newest(name) for name in rule.signals]
+    newest = min((sample.at for sample in samples if sample is not None), default=None)
     if rule.trigger or newest is None or turn.at - newest > turn.service.settle(rule) + turn.service.step + 60:
         return False
     return answer_at(rule, turn.history, newest) is Truth.FALSE

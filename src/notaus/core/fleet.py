@@ -157,18 +157,14 @@ def _act_on_blindness(turn: Turn) -> None:
     """`on_blind: RUNG`, the only step that missing data may cause."""
     for rule in watch.blind_breaches(turn):
         assert rule.on_blind is not None
-        if decision.safer(turn, rule.on_blind) and not turn.overridden and not _stepped_for(turn, rule):
+        stretch = turn.rule_state(rule.name).evaluated
+        acted = turn.rule_state(rule.name).blinded == stretch  # like a hold, it acts once
+        if decision.safer(turn, rule.on_blind) and not turn.overridden and not acted:
             ruling = rule_on(turn, rule, None, rule.on_blind)
             if ruling.permit is Permit.ACT:
+                turn.mark(rule.name, blinded=stretch)
                 blinded = replace(rule, trigger=True)
                 take(turn, Move(rule.on_blind, (blinded,), f"{rule.name} is blind", version=ruling.version))
-
-
-def _stepped_for(turn: Turn, rule: Rule) -> bool:
-    """Whether this stretch of blindness has caused its step already: like a hold, it acts once."""
-    step = turn.incident.step if turn.incident is not None else None
-    since = turn.rule_state(rule.name).evaluated
-    return step is not None and rule.name in step.rules and since is not None and step.action > since
 
 
 def _lever_ended(turn: Turn, event: LeverEnded) -> None:

@@ -28,10 +28,24 @@ MUTANTS = (
     ),
     Mutant(
         "core/action.py",
-        "    if incident.step.effect == effect:\n        fact(",
-        "    if True:\n        fact(",
+        "step is None or step.effect != effect:\n        return\n    if not step.told",
+        "step is None:\n        return\n    if not step.told",
         "a slow lever that was overtaken is told of as the newest step",
         "tests/core/test_action.py::test_a_slow_lever_that_a_later_step_has_overtaken_is_told_of_no_more",
+    ),
+    Mutant(
+        "core/action.py",
+        "if not step.told or (step.tries > 1 and has_own_lever(turn, step)):",
+        "if not step.told:",
+        "a workflow that is at work at a later try counts as one that did not get through",
+        "tests/core/test_own_levers.py::test_a_later_try_that_is_under_way_is_told_quietly",
+    ),
+    Mutant(
+        "core/foreign.py",
+        "    if turn.overridden:\n        return False",
+        "    if False:\n        return False",
+        "`enforce` writes against a person whose decision stands",
+        "tests/core/test_orders.py::test_enforce_leaves_alone_what_was_left_to_people",
     ),
     Mutant(
         "core/action.py",
@@ -259,8 +273,8 @@ MUTANTS = (
     ),
     Mutant(
         "core/fleet.py",
-        "and step.action > since",
-        "and step.action < since",
+        "and not turn.overridden and not acted:",
+        "and not turn.overridden:",
         "one stretch of blindness acts again and again",
         "tests/core/test_watch.py::test_on_blind_steps_once_per_stretch_of_blindness",
     ),
