@@ -29,7 +29,7 @@ from notaus.core.hold import Hold
 from notaus.core.incident import Incident, Phase
 from notaus.core.limits import Permit, rule_on
 from notaus.core.paging import by_hand, count_impact, end_notice, fact, keep_receipt, notice, tell
-from notaus.core.rule import Rule, Severity
+from notaus.core.rule import Severity
 from notaus.core.sample import History
 from notaus.core.service import Service
 from notaus.core.state import RuleState, State
