@@ -12,7 +12,7 @@ from notaus.core.incident import Step
 from notaus.core.ladder import DeploymentLever, Place
 from notaus.core.rule import INVESTIGATE, Comparison, Rule
 from notaus.core.service import Service
-from notaus.core.signal import Shape
+from notaus.core.signal import Shape, Signal
 from notaus.core.state import State
 from tests.simulation.record import Ledger
 
@@ -138,27 +138,40 @@ def _evident(
             for name in comparison.signals
         )
     begin = _episode(service, rule, ledger, opinion, since)
+    usual: Baseline = baselines.get(comparison.signal, Baseline())  # type: ignore[attr-defined]
+    if sum(tally.among for tally in usual.hours.values()) >= 1000:
+        return _rare(signal, rule, comparison, ledger, (begin, opinion.end), usual)
+    spans = ((begin, opinion.end), (max(begin, opinion.start), opinion.end))
+    return any(_rare(signal, rule, comparison, ledger, span, usual) for span in spans)
+
+
+def _rare(
+    signal: Signal, rule: Rule, comparison: Comparison, ledger: Ledger, span: tuple[int, int], usual: Baseline
+) -> bool:
+    """Whether chance would do what was seen in the span less often than `false_actions` allows."""
     of = among = 0.0
-    at, first = opinion.end, True
-    while first or at - signal.window >= begin:
+    at, windows = span[1], 0
+    while windows == 0 or at - signal.window >= span[0]:
         sample = ledger.at(comparison.signal, at)
         if sample is not None and sample.of is not None and sample.among:
             share = 1.0 if sample.effective is None else float(sample.effective / sample.among)
             of, among = of + float(sample.of) * share, among + float(sample.among) * share
-        at, first = at - signal.window, False
+        at, windows = at - signal.window, windows + 1
     bound = float(comparison.bound.constant)
-    usual: Baseline = baselines.get(comparison.signal, Baseline())  # type: ignore[attr-defined]
     hours = [(tally.of, tally.among) for tally in usual.hours.values()]
     if str(comparison.op).startswith("<"):
         of, bound, hours = among - of, 1 - bound, [(n - x, n) for x, n in hours]
     bad, n = sum(x for x, _ in hours), sum(n for _, n in hours)
-    if n < 1000:
-        return _wilson(of, among)[0] > bound
-    phi = _phi(usual, 1 + max(0, (opinion.end - begin) // signal.window - 1))
-    p = min(max(_wilson(bad / phi, n / phi)[1], *(_wilson(x / phi, m / phi)[0] for x, m in hours)), bound)
+    phi = _phi(usual, windows)
+    told = min(usual.older.of + usual.of, usual.older.among + usual.among - usual.older.of - usual.of)
+    if told < 30 and (windows < 3 or among < 5 * windows):
+        phi = max(phi, 3.0)
+    p = bound
+    if n >= 1000:
+        p = min(max(_wilson(bad / phi, n / phi)[1], *(_wilson(x / phi, m / phi)[0] for x, m in hours)), bound)
     chance = _tail(round(of), round(among), p, phi)
-    duration = max(rule.hold, signal.window)
-    return chance < float(rule.false_actions) * duration / YEAR * (1 + 1e-6)
+    assert rule.false_actions is not None
+    return chance < float(rule.false_actions) * max(rule.hold, signal.window) / YEAR * (1 + 1e-6)
 
 
 def clearly_worse(service: Service, ledger: Ledger, opinion: Opinion, gets: str, loses: str) -> bool:

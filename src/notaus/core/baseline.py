@@ -123,6 +123,12 @@ class Baseline:
             scatter = scatter.plus(tally)
         return scatter.dispersion(windows)
 
+    @property
+    def told(self) -> float:
+        """How many failures are known, or, where it is the other way about, successes; of about a week."""
+        of, among = self.older.of + self.of, self.older.among + self.among
+        return min(of, among - of)
+
     def rate(self, phi: float, upward: bool = True) -> float:
         """The usual rate in doubt's favour: the upper end of the day's 95 % interval, or the lower one of its worst hour.
 

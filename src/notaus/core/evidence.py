@@ -3,7 +3,7 @@
 A rate rule acts only where, under the baseline, so many failures among so many requests come up less often than
 `false_actions` times a year: P(X >= x) below false_actions × D / year, with D the rule's `for`, at least one window.
 The tail is the negative binomial's with mean n·p and variance φ·n·p, the binomial's where φ is about 1. With fewer than
-1,000 requests of history the Wilson 95 % interval of the counts must lie beyond the bound instead.
+1,000 requests of history the bound itself counts as the usual rate.
 """
 
 from __future__ import annotations
@@ -27,6 +27,10 @@ EPISODE = 1800
 """Seconds; the longest episode that is pooled."""
 MIN_HISTORY = 1000
 """Requests; with fewer the baseline says nothing."""
+TOLD = 30
+"""Failures; with fewer it is not known how they come: a burst may just not have come yet."""
+UNTOLD = 3.0
+"""The dispersion until then: 2m - 1 for bursts of geometric size with mean m, as if a failure brought another with it."""
 SURE = 5.0
 """Standard deviations: what lies beyond them by chance is rarer than any `false_actions` of a hold of minutes."""
 POISSON_LIKE = 1.05
@@ -178,27 +182,28 @@ def _of_rate(
     if not upward:  # too few hits are too many misses
         of, bound = among - of, 1 - bound
     said = f"{round(of)} of {round(among)} requests {'failed' if upward else 'missed'}"
-    if usual.among < MIN_HISTORY:
-        return _by_interval(float(of), float(among), bound, said)
-    phi = usual.dispersion(counts.windows)
-    p = min(usual.rate(phi, upward), bound)
+    known = usual.among >= MIN_HISTORY
+    phi = _dispersion(usual, counts)
+    p = min(usual.rate(phi, upward), bound) if known else bound
     chance = tail(round(of), round(among), p, phi)
     duration = max(rule.hold, window)
     per_year = chance * YEAR / duration
     allowed = float(rule.false_actions) if rule.false_actions is not None else math.inf
-    rate = (usual.of if upward else usual.among - usual.of) / usual.among
-    usually = f"with the usual {percent(rate)} that happens by chance {often(per_year)}"
-    enough = per_year < allowed
-    return Evidence(enough, f"{'' if enough else 'not enough evidence: '}{said}; {usually}", per_year)
-
-
-def _by_interval(of: float, among: float, bound: float, said: str) -> Evidence:
-    low = wilson(of, among)[0]
-    if low > bound:
-        return Evidence(True, f"{said}; that is beyond {percent(bound)} with 95 % confidence")
-    return Evidence(
-        False, f"not enough evidence: {said}; that could still be {percent(low)}, and there is no history yet"
+    rate = (usual.of if upward else usual.among - usual.of) / usual.among if known else bound
+    usually = (
+        f"with the usual {percent(rate)}" if known else f"with no history yet, and {percent(rate)} taken as usual,"
     )
+    enough = per_year < allowed
+    text = f"{said}; {usually} that happens by chance {often(per_year)}"
+    return Evidence(enough, text if enough else f"not enough evidence: {text}", per_year if known else None)
+
+
+def _dispersion(usual: Baseline, counts: Counts) -> float:
+    """φ of such counts; at least `UNTOLD` where few failures are known and one burst could be all that is seen: in one window
+    or two, or with under five requests in each."""
+    phi = usual.dispersion(counts.windows)
+    spread = counts.windows > 2 and counts.among >= 5 * counts.windows
+    return phi if spread or usual.told >= TOLD else max(phi, UNTOLD)
 
 
 def _pooled_bound(
