@@ -6,9 +6,10 @@ Prometheus' meaning of `for`: breached at the first grid time *e* such that the 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from enum import StrEnum
+from typing import Any
 
 from notaus.core.rule import Comparison, NoData, Rule
 from notaus.core.sample import History
@@ -47,8 +48,10 @@ def truth(when: Iterable[Comparison], history: History, at: int) -> Truth:
 
 def truths(rule: Rule, history: History, first: int, last: int, step: int) -> Iterator[tuple[int, Truth]]:
     """The rule's condition at each grid time from `first` to `last`, up to the first that is pending."""
+    known: Mapping[tuple[str, int], Any] = history.memo
+    name = rule.name
     for at in range(aligned(first, step), last + 1, step):
-        answer = answer_at(rule, history, at)
+        answer = known.get((name, at)) or answer_at(rule, history, at)  # asked of hundreds of times at each tick
         if answer is Truth.PENDING:
             return
         yield at, answer
@@ -116,7 +119,8 @@ def judge(rule: Rule, answers: Iterable[tuple[int, Truth]], step: int) -> Hold:
     past: list[Run] = []
     for newest, answer in answers:
         counted = Truth.TRUE if answer is Truth.UNKNOWN and rule.no_data is NoData.BREACH else answer
-        past += scan.take(newest, counted)
+        if scan.run is not None or counted is Truth.TRUE:
+            past += scan.take(newest, counted)
         known = newest if answer is not Truth.UNKNOWN else known
     return Hold(newest, counted, scan.run, tuple(past), known)
 

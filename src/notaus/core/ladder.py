@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from math import inf
 
 Scalar = bool | int | float | str
@@ -111,7 +112,7 @@ class Share:
     """Seconds for which a visitor keeps the cohort it was given."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Ladder:
     """Rungs in order, each safer than the one before; those with levers of their own come last."""
 
@@ -151,11 +152,16 @@ class Ladder:
         after = [rung for rung in self.rungs[self.index(name) + 1 :] if rung.lever is not None]
         return next((rung for rung in after if self.allows(rung)), after[0] if after else None)
 
-    @property
+    @cached_property
     def ranked_fields(self) -> tuple[str, ...]:
         """The fields that rungs set, flags first, then numbers, then words: the order in which safety is compared."""
         seen = {name: value for rung in self.rungs for name, value in rung.fields.items()}
         return tuple(sorted(seen, key=lambda name: _kind_rank(seen[name])))
+
+    @cached_property
+    def _values(self) -> Mapping[str, tuple[Scalar, ...]]:
+        """What the rungs write into each of these fields, from the least safe on."""
+        return {name: tuple(r.fields[name] for r in self.rungs if name in r.fields) for name in self.ranked_fields}
 
     def place(self, fields: Mapping[str, object]) -> Place | None:
         """How safe the KV value `fields` is; None where it cannot be ranked (a field missing or of another type)."""
@@ -199,7 +205,7 @@ class Ladder:
         return self.own[-1]
 
     def _rank(self, name: str, value: object) -> float | None:
-        values = [r.fields[name] for r in self.rungs if name in r.fields]
+        values = self._values[name]
         if isinstance(values[0], str):
             return float(values.index(value)) if isinstance(value, str) and value in values else None
         if isinstance(value, bool) is not isinstance(values[0], bool) or not isinstance(value, (bool, int, float)):

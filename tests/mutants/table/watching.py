@@ -140,10 +140,17 @@ MUTANTS = (
     ),
     Mutant(
         "core/evidence.py",
-        "low = wilson(of, among)[0]\n    if low > bound:",
-        "low = of / among\n    if low > bound:",
+        "if known else bound\n    chance",
+        "if known else bound / 10\n    chance",
         "without history a handful of failures is enough",
-        "tests/core/test_evidence.py::test_without_history_the_whole_interval_must_lie_beyond_the_bound",
+        "tests/core/test_evidence.py::test_without_history_the_bound_counts_as_usual",
+    ),
+    Mutant(
+        "core/evidence.py",
+        "return phi if spread or usual.told >= TOLD else max(phi, UNTOLD)",
+        "return phi",
+        "one visitor's bad luck shuts off a service on its first day",
+        "tests/core/test_evidence.py::test_one_burst_is_no_evidence_before_it_is_known_how_failures_come",
     ),
     Mutant(
         "core/evidence.py",
