@@ -17,7 +17,7 @@ LOCKS := requirements.lock requirements-build.lock requirements-dev.lock
 COMPILE := uv pip compile --quiet --generate-hashes --no-emit-index-url --no-header --universal --python-version 3.11
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test venv judges lint coverage scenarios rules unit audit simulation soak load mutants lock docs clean
+.PHONY: help demo test apart venv judges lint coverage scenarios rules unit audit simulation soak load mutants lock docs clean
 
 help:  ## this list
 	@sed -nE 's/^([a-z]+):.*## (.*)/  make \1|\2/p' $(MAKEFILE_LIST) | column -t -s '|'
@@ -48,10 +48,15 @@ demo: $(VENV)/.runtime  ## sandbox, daemon and two incidents, in about a minute
 	$(BIN)/notaus demo
 
 test: TWICE := 20
-test: venv judges lint coverage scenarios rules unit simulation audit  ## everything that can be checked here
+test: apart coverage scenarios unit simulation audit  ## everything that can be checked here
 	@dev/not-run
 
-judges: venv  ## clients and engines that are not ours (docs/testing.md), as far as they can be had
+# Two at a time what keeps one processor busy; the parts after it keep all of them.
+apart:
+	@$(MAKE) --no-print-directory -j 2 --output-sync=target judges venv
+	@$(MAKE) --no-print-directory -j 2 --output-sync=target lint rules
+
+judges: $(VENV)/.made  ## clients and engines that are not ours (docs/testing.md), as far as they can be had
 	@dev/judges/install $(BIN)/python
 
 # --- the parts of `test` ------------------------------------------------------------------------------------------

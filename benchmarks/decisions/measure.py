@@ -212,14 +212,14 @@ class Times:
 
 
 def time_to_mitigate(
-    load: Load, service: Service, bad: float, draws: int, seed: int
+    load: Load, service: Service, bad: float, draws: int, seed: int, history: int = HISTORY
 ) -> tuple[dict[str, Times], list[int]]:
     """By policy, for faults of share `bad`, each policy seeing the same draws; and how many requests failed in the first
     three minutes of each."""
     found, failures = {policy: Times() for policy in POLICIES}, []
     for draw in range(draws):
         rng = load.rng("fault", seed, draw, round(bad * 1000))
-        onset = HISTORY + int(rng.integers(0, 20))  # at any phase of everybody's five minutes
+        onset = history + int(rng.integers(0, 20))  # at any phase of everybody's five minutes
         series = faulty(load.kind, rng, onset, HOUR, load.requests, load.rate, bad)
         failures.append(int(in_three_minutes(series)[onset + WINDOW - 1]))
         gate = Gate(service, series)

@@ -121,6 +121,15 @@ def test_with_no_rung_left_each_new_hold_is_told_once() -> None:
     assert situation.pulled == []
 
 
+def test_with_no_rung_left_for_notaus_people_get_the_command_of_the_stop() -> None:
+    """At 3 a.m. they would have to look it up."""
+    situation = a_situation(rung="disabled")
+    situation.run(360, MILD)
+    assert (situation.rungs, situation.heard("no rung is left")) == ([], True)
+    told = next(page for page in situation.said if "no rung is left" in page.title)
+    assert '"emergency_proxy":true' in told.facts["by hand"]
+
+
 def test_a_breach_without_evidence_sends_one_notice_and_acts_when_evidence_arrives() -> None:
     """Thin traffic must neither act nor be silent."""
     situation = a_situation(a_service(rules=(KV_RULES[1],), baselines={}))

@@ -86,6 +86,19 @@ def test_where_a_channel_fails_the_next_contact_is_told_and_it_ends() -> None:
     assert refused <= 5
 
 
+def test_a_notice_that_cannot_be_delivered_goes_to_the_next_contact_and_belongs_to_no_incident() -> None:
+    """An incident open by then would write to somebody who was told of something else."""
+    situation = a_situation(delivering=False)
+    situation.run(60)
+    situation.pending = frozenset(situation.service.signals)
+    situation.run(600)
+    assert sends(situation), "nobody was told of the blindness"
+    before = len(sends(situation))
+    situation.take(SendFailing(situation.at, sends(situation)[0].id, "a timeout"))
+    assert [e.contact for e in sends(situation)[before:]] == [HIGHER]
+    assert situation.state.incident is None
+
+
 @pytest.mark.parametrize(("seconds", "text"), [(0, "0s"), (59, "59s"), (90, "90s"), (300, "5m"), (7200, "2h")])
 def test_durations_as_the_configuration_writes_them(seconds: int, text: str) -> None:
     """5m, not 300."""

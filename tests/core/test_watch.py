@@ -345,6 +345,16 @@ def test_the_ten_minutes_before_a_deployment_are_remembered_and_only_they() -> N
     assert situation.history.at("edge.error_rate", T0 - 900) is None
 
 
+def test_the_ten_minutes_before_a_deployment_wait_for_a_signal_that_was_not_read() -> None:
+    """A signal that comes later would count as unknown for good."""
+    situation = a_situation(live="v2")
+    situation.state = replace(situation.state, before={})
+    situation.history = replace(situation.history, series={})
+    situation.pending = frozenset({"edge.error_rate"})
+    situation.run(60)
+    assert "edge.error_rate" not in situation.state.before
+
+
 def test_a_signal_whose_past_never_comes_makes_no_samples_pile_up() -> None:
     """Memory would grow from each deployment to the next; a probe cannot be made after the fact."""
     situation = a_situation(live="v2")

@@ -7,7 +7,7 @@ decision about steps reads; counters and absolute times, of which only the deadl
 
 It is sound in one direction: each state was really reached, by the way that a failure prints, so what fails is a fault.
 It hides the other: a second way to the same picture with another age, another rule of the same rank, or other
-samples behind it is not followed. The random walks (`tests/core/test_walk.py`) and the simulation go those ways.
+samples behind it is not followed. The random walks (`tests/exploration/test_walk.py`) and the simulation go those ways.
 """
 
 from __future__ import annotations

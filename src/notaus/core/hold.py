@@ -173,11 +173,12 @@ class _ScanOfWindow:
             run = self.run or Run(at, at, 0)
             breached = run.breached if run.breached is not None else at if held >= self.rule.hold else None
             self.run = replace(run, end=at, held=held, breached=breached)
-        elif self.run is not None:
-            if not self.trues:
-                ended, self.run = self.run, None
-                return (ended,)
-            self.run = replace(self.run, held=(len(self.trues) - 1) * self.step)
+            return ()
+        assert self.run is not None, "where no run stands, only what is true is of interest"
+        if not self.trues:
+            ended, self.run = self.run, None
+            return (ended,)
+        self.run = replace(self.run, held=(len(self.trues) - 1) * self.step)
         return ()
 
 

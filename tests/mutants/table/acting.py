@@ -262,7 +262,7 @@ MUTANTS = (
         "if 0 <= behind < CLOCK_SET_BACK or turn.state.stopped is not None:",
         "if turn.state.stopped is not None:",
         "one tick is taken twice",
-        "tests/core/test_walk.py::test_polls_that_come_late_or_twice_change_nothing",
+        "tests/exploration/test_walk.py::test_polls_that_come_late_or_twice_change_nothing",
     ),
     Mutant(
         "core/fleet.py",
