@@ -48,13 +48,13 @@ demo: $(VENV)/.runtime  ## sandbox, daemon and two incidents, in about a minute
 	$(BIN)/notaus demo
 
 test: TWICE := 20
-test: apart coverage scenarios unit simulation audit  ## everything that can be checked here
+test: apart coverage scenarios unit simulation  ## everything that can be checked here
 	@dev/not-run
 
 # Two at a time what keeps one processor busy; the parts after it keep all of them.
 apart:
 	@$(MAKE) --no-print-directory -j 2 --output-sync=target judges venv
-	@$(MAKE) --no-print-directory -j 2 --output-sync=target lint rules
+	@$(MAKE) --no-print-directory -j 2 --output-sync=target lint rules audit
 
 judges: $(VENV)/.made  ## clients and engines that are not ours (docs/testing.md), as far as they can be had
 	@dev/judges/install $(BIN)/python

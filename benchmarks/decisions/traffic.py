@@ -6,7 +6,7 @@ and failures of each step. The rate is the share of failures in the long run, wh
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -160,6 +160,14 @@ def window_sums(counts: Array) -> Array:
 def healthy(kind: Kind, rng: Generator, steps: int, requests: float, rate: float) -> Series:
     """`steps` of a service that is well, with `requests` a minute of which `rate` fail."""
     return _read(kind, rng, *kind.failures(rng, *kind.shape(rng, steps, requests, rate)))
+
+
+def cohorts(kind: Kind, rng: Generator, steps: int, requests: Sequence[float], rate: float) -> Iterator[Series]:
+    """Cohorts of the same users, all well: the same rhythm, and failures of their own."""
+    rhythm = int(rng.integers(2**62))
+    for each in requests:
+        expected = kind.shape(np.random.default_rng(rhythm), steps, each, rate)
+        yield _read(kind, rng, *kind.failures(rng, *expected))
 
 
 def faulty(kind: Kind, rng: Generator, before: int, after: int, requests: float, rate: float, bad: float) -> Series:

@@ -10,7 +10,7 @@ import pytest
 from tests.cli.conftest import CONFIG, PROJECT, call
 
 GIVEN = PROJECT / "tests" / "scenarios"
-HOLDS = GIVEN / "02-spike-just-short.yaml"
+HOLDS = GIVEN / "152-stop-by-hand.yaml"
 DIFFERS = """\
 name: nothing comes of nothing
 service: pix-immo
@@ -38,7 +38,7 @@ def mistaken(tmp_path: Path) -> Path:
 def test_a_scenario_that_holds_is_ok() -> None:
     """The users' own unit tests would tell them nothing."""
     found = call("test", "--config", CONFIG, HOLDS)
-    assert (found.code, found.out) == (0, "ok 2m59s above 3 % is not three minutes\n")
+    assert (found.code, found.out) == (0, "ok stop goes to the safest rung at once\n")
 
 
 def test_the_origins_of_the_surroundings_are_no_part_of_a_scenario() -> None:
