@@ -405,13 +405,31 @@ def with_a_page_under_way() -> tuple[Situation, PullLever]:
     return situation, situation.pulled[-1]
 
 
-def test_a_later_try_that_is_under_way_is_told_quietly() -> None:
-    """People would have read last that the page did not get through, while its workflow runs for minutes."""
+def test_a_later_try_that_is_under_way_is_told_quietly_and_once_an_hour() -> None:
+    """People would have read last that the page did not get through, while its workflow runs for minutes; or they would read
+    at each of a day's tries that it is not confirmed yet."""
     situation, again = with_a_page_under_way()
     before = len(situation.said)
-    situation.take(LeverSlow(situation.at, again.id))
+    for later in (0, 60, 3599, 3600):
+        situation.take(LeverSlow(situation.at + later, again.id))
     told = [(page.title, page.loud) for page in situation.said[before:]]
-    assert told == [("pix: stepping to maintenance (not confirmed yet)", False)]
+    assert told == [("pix: stepping to maintenance (not confirmed yet)", False)] * 2
+
+
+def test_what_is_dropped_with_an_unknown_end_is_told_and_not_begun_again_by_itself() -> None:
+    """A page would stand that nobody knows of, and be put up once more beside it."""
+    situation = a_situation(kiosk(rules=(SLOW_RULE,)))
+    situation.run(600)
+    situation.levers = Outcome.UNKNOWN
+    situation.run(330, SLOW)
+    assert set(situation.rungs) == {"maintenance"}
+    begun = len(situation.rungs)
+    situation.run(120)
+    assert situation.heard("it may have been done all the same")
+    assert situation.incident.lost == ("maintenance",)
+    situation.run(600, SLOW)
+    assert len(situation.rungs) == begun
+    assert situation.state.request is not None
 
 
 def test_a_person_who_changes_the_key_while_the_page_is_under_way_is_seen() -> None:

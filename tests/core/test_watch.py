@@ -185,17 +185,28 @@ def test_on_blind_steps_once_per_stretch_of_blindness() -> None:
     assert situation.rungs == ["disabled", "disabled"]
 
 
-def test_blindness_that_has_acted_acts_no_more_when_its_incident_is_closed() -> None:
-    """Somebody puts the service back by hand, closes the incident, and is overruled within the minute."""
-    rule = a_rule("native.error_rate > 3%", 180, "emergency", name="errors high", on_blind="disabled")
-    situation = a_situation(a_service(rules=(rule,)))
+@pytest.mark.parametrize("late", [False, True])
+def test_blindness_that_has_acted_acts_no_more_when_its_incident_is_closed(late: bool) -> None:
+    """Somebody puts the service back by hand, closes the incident, and is overruled within the minute: by the same rule, by
+    another one, or because the samples come after all, ten minutes late."""
+    rules = (
+        a_rule("native.error_rate > 3%", 180, "emergency", name="errors high", on_blind="disabled"),
+        a_rule("native.error_rate > 1.5%", 300, "reduced", name="errors", on_blind="disabled"),
+    )
+    situation = a_situation(a_service(rules=rules))
     situation.pending = frozenset({"native.error_rate"})
     situation.run(420)
     assert situation.rungs == ["disabled"]
     situation.run(120)
     situation.take(Close(situation.at, "ann", situation.incident.id, "mine"))
     situation.key = {"canary_percent": 10, "emergency_proxy": False}
-    situation.run(600)
+    for _ in range(40):
+        poll = situation.poll({})
+        situation.at += STEP
+        old = (
+            tuple(a_rate(at, 0.003, 1000) for at in range(situation.at - 660, situation.at - 600, STEP)) if late else ()
+        )
+        situation.take(replace(poll, now=situation.at, tick=situation.at, readings={"native.error_rate": old}))
     assert situation.rungs == ["disabled"]
 
 

@@ -44,6 +44,8 @@ from notaus.core.verification import SignalCheck
 
 PATIENCE = (15, 30, 60, 60)
 """Seconds between tries of a lever that failed for now; the last one goes on."""
+HOURLY = 3600
+"""Seconds after which people hear again that a lever of its own is not confirmed yet."""
 EVIDENCE_BEFORE = 1800
 """Seconds before the action that evidence is kept of."""
 _PULLING = (Phase.ACTING, Phase.RAMPING)
@@ -204,14 +206,15 @@ def _shadow(turn: Turn, step: Step) -> None:
 
 def lever_slow(turn: Turn, effect: str) -> None:
     """Ten seconds without an outcome: people are told what was begun; of a lever of its own, whose work takes its time,
-    at a later try too."""
+    once an hour at a later try, too."""
     incident = turn.incident
     step = incident.step if incident is not None else None
     if effect not in turn.state.outbox or step is None or step.effect != effect:
         return
-    if not step.told or (step.tries > 1 and has_own_lever(turn, step)):
+    tried_on = step.tries > 1 and has_own_lever(turn, step) and (step.slow is None or turn.now - step.slow >= HOURLY)
+    if not step.told or tried_on:
         fact(turn, action=f"{_verb(step)}: not confirmed yet")
-        turn.update(step=replace(step, told=True))
+        turn.update(step=replace(step, told=True, slow=turn.now))
         tell(turn, f"{_verb(step)} (not confirmed yet)", loud=not step.told)
 
 
@@ -360,7 +363,7 @@ def _try_later(turn: Turn, result: LeverResult) -> None:
     step = turn.open_incident.step
     assert step is not None
     wait = PATIENCE[min(step.tries, len(PATIENCE)) - 1]
-    turn.update(step=replace(step, retry_at=turn.now + wait, told=True))
+    turn.update(step=replace(step, retry_at=turn.now + wait, told=True, slow=None if step.tries == 1 else step.slow))
     fact(turn, action=f"{_verb(step)}: {result.outcome}, {result.detail}")
     if step.tries == 1:
         tell(turn, f"{_verb(step)} did not get through", result.detail, loud=True, severity=Severity.CRITICAL)
@@ -411,11 +414,15 @@ def retry(turn: Turn) -> None:
 
 
 def _drop(turn: Turn, step: Step, why: str) -> None:
+    doubt = has_own_lever(turn, step) and step.outcome is Outcome.UNKNOWN
     turn.update(settled_at=turn.at)
     turn.move(Cause.NOT_PULLED)
     for name in step.rules:  # one that joined, calls for less and still stands acts for itself
-        turn.mark(name, handled=None)
-    tell(turn, f"{_verb(step)} dropped: {why}", loud=False)
+        turn.mark(name, handled=None, blinded=False)
+    if doubt:
+        _lost_sight(turn, step.undoes or step.rung)
+        why = f"{why}; it may have been done all the same"
+    tell(turn, f"{_verb(step)} dropped: {why}", loud=doubt, severity=Severity.CRITICAL if doubt else None)
     if turn.open_incident.quiet:
         close(turn, "not done")
 

@@ -157,14 +157,22 @@ def _act_on_blindness(turn: Turn) -> None:
     """`on_blind: RUNG`, the only step that missing data may cause."""
     for rule in watch.blind_breaches(turn):
         assert rule.on_blind is not None
-        stretch = turn.rule_state(rule.name).evaluated
-        acted = turn.rule_state(rule.name).blinded == stretch  # like a hold, it acts once
+        acted = turn.rule_state(rule.name).blinded  # like a hold, it acts once
         if decision.safer(turn, rule.on_blind) and not turn.overridden and not acted:
             ruling = rule_on(turn, rule, None, rule.on_blind)
             if ruling.permit is Permit.ACT:
-                turn.mark(rule.name, blinded=stretch)
+                _have_acted(turn, rule.on_blind)
                 blinded = replace(rule, trigger=True)
                 take(turn, Move(rule.on_blind, (blinded,), f"{rule.name} is blind", version=ruling.version))
+
+
+def _have_acted(turn: Turn, rung: str) -> None:
+    """What is blind by now, and calls for no more than `rung`, has had its step."""
+    place = turn.service.ladder.place_of
+    for rule in turn.service.rules:
+        blind = turn.rule_state(rule.name).blind is not None
+        if blind and rule.on_blind is not None and place(rule.on_blind) <= place(rung):
+            turn.mark(rule.name, blinded=True)
 
 
 def _lever_ended(turn: Turn, event: LeverEnded) -> None:

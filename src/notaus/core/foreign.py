@@ -94,7 +94,8 @@ def _foreign_value(turn: Turn, before: Place | None, after: Place | None, fields
 
 def _may_enforce(turn: Turn, step: Step) -> bool:
     """Within the limits of any automatic step, and only while a rule behind it has not cleared."""
-    if turn.overridden:
+    earlier = turn.open_incident.override
+    if earlier is not None and turn.at < earlier.until:
         return False  # it was left to people before, and still is
     rules = [turn.service.rule(name) for name in step.rules if turn.service.has_rule(name)]
     stands = not all(known_clear(turn, rule) for rule in rules)

@@ -176,6 +176,8 @@ class Step:
     """Those of its rules that call for a less safe rung, and act for themselves should it be refused."""
     in_force: int | None = None
     """When it took effect, of a lever that takes minutes or got through only after its verdict was due; None: at once."""
+    slow: int | None = None
+    """When people last heard that it is not confirmed yet."""
 
     @property
     def counted_from(self) -> int:

@@ -40,8 +40,8 @@ class RuleState:
     """When the rule could last be evaluated, or had a reason not to be."""
     blind: str | None = None
     """Why it is blind: `reads fail`, `traffic is gone`, `no values come any more`."""
-    blinded: int | None = None
-    """The stretch of blindness, by when the rule could last be evaluated, that caused a step: it acts no more."""
+    blinded: bool = False
+    """Whether this stretch of blindness has had the step that it may cause: it acts no more."""
     past: tuple[Run, ...] = ()
     """Its recent runs that have ended, oldest first."""
 

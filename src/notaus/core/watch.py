@@ -204,7 +204,7 @@ def _sight(turn: Turn, rule: Rule, hold: Hold) -> dict[str, object]:
     """Since when the rule has been blind, and why: what to remember of it."""
     cause = _cause(turn, rule, hold)
     if cause is None:
-        return {"evaluated": turn.at, "blind": None}
+        return {"evaluated": turn.at, "blind": None, "blinded": False}
     state = turn.rule_state(rule.name)
     since = state.evaluated if state.evaluated is not None else turn.at - turn.service.step
     if hold.known is not None:
