@@ -226,14 +226,14 @@ def test_without_history_the_bound_counts_as_usual() -> None:
     assert not few.sufficient
     assert few.per_year is None
     assert few.text == (
-        "not enough evidence: 3 of 60 requests failed; with no history yet, and 3 % taken as usual, "
+        "not enough evidence: 3 of 60 requests failed; with fewer than 1000 requests in the last day, and 3 % taken as usual, "
         "that happens by chance about 5 times an hour"
     )
     many = evidence(a_rule(hold=180), rates(*[0.05] * 13, requests=1000), run_of(180), usual=Baseline())
     assert many.sufficient
     assert many.per_year is None
     assert many.text.startswith(
-        "150 of 3000 requests failed; with no history yet, and 3 % taken as usual, that happens"
+        "150 of 3000 requests failed; with fewer than 1000 requests in the last day, and 3 % taken as usual, that happens"
     )
     enough = healthy(0.003, 1000, 1, T0)
     assert "with the usual" in evidence(a_rule(hold=180), rates(*[0.05] * 13), run_of(180), usual=enough).text
@@ -250,7 +250,10 @@ def few(failed: int, requests: int, usual: Baseline, times: int) -> bool:
     [
         (1, 2, 1, Baseline(), False),
         (1, 1, 4, Baseline(), False),  # a visitor whose every request fails
+        (1, 1, 9, Baseline(), False),
+        (1, 1, 15, Baseline(), False),
         (1, 1, 30, Baseline(), True),
+        (4, 4, 15, Baseline(), True),
         (15, 30, 3, Baseline(), True),
         (13, 90, 1, healthy(0.0003, 100, 120, T0), False),  # four failures known in two hours: is that how they come?
         (13, 90, 1, healthy(0.0003, 100, 1440, T0), True),
@@ -283,7 +286,7 @@ def test_a_rule_with_a_lower_bound_looks_at_the_lower_tail() -> None:
     assert not hits(0.2, Baseline(), requests=5).sufficient
     assert hits(0.05, Baseline()).sufficient
     assert hits(0.05, Baseline()).text.startswith(
-        "285 of 300 requests missed; with no history yet, and 70 % taken as usual"
+        "285 of 300 requests missed; with fewer than 1000 requests in the last day, and 70 % taken as usual"
     )
 
 

@@ -164,12 +164,16 @@ def _rare(
     bad, n = sum(x for x, _ in hours), sum(n for _, n in hours)
     phi = _phi(usual, windows)
     told = min(usual.older.of + usual.of, usual.older.among + usual.among - usual.older.of - usual.of)
-    if told < 30 and (windows < 3 or among < 5 * windows):
+    if told < 30 and windows < 3:
         phi = max(phi, 3.0)
     p = bound
     if n >= 1000:
         p = min(max(_wilson(bad / phi, n / phi)[1], *(_wilson(x / phi, m / phi)[0] for x, m in hours)), bound)
-    chance = _tail(round(of), round(among), p, phi)
+    if told < 30 and windows > 2 and among < 5 * windows:
+        of, among, phi = of / 6, among / 6, max(phi / 6, 1.0)
+        chance = _tail(math.floor(of + 1e-9), math.floor(among + 1e-9), p, phi)
+    else:
+        chance = _tail(round(of), round(among), p, phi)
     assert rule.false_actions is not None
     return chance < float(rule.false_actions) * max(rule.hold, signal.window) / YEAR * (1 + 1e-6)
 

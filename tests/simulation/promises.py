@@ -10,13 +10,14 @@ from typing import Any
 from notaus.core import event as events
 from notaus.core.effect import Deploy, Invoke, PullLever, WriteKv
 from notaus.core.event import Polled
-from notaus.core.incident import Phase
-from notaus.core.service import OverridePolicy
+from notaus.core.incident import Phase, Step
+from notaus.core.service import OverridePolicy, Service
 from notaus.core.state import State
 from notaus.core.world import Deployment, DeploymentsView, KvView
 from notaus.journal import decode
 from notaus.levers.workflow import APPEARS_SECONDS
 from notaus.sandbox import Write
+from tests.simulation import oracle
 from tests.simulation.faults import EPOCH, Plan
 from tests.simulation.page import LEVER, ended, up
 from tests.simulation.record import Moment, Pull, clock
@@ -37,6 +38,7 @@ Promise = Callable[[Run], Iterator[str]]
 def no_action_without_a_reason(run: Run) -> Iterator[str]:
     """Spec 17.1: no action without a rule that held, on settled data, with evidence, or a person, a trigger, `on_blind`."""
     yield from run.witness.unreasoned
+    yield from run.witness.blind_again
     yield from (f"unsettled data was read: {text}" for text in run.world.reader.unsettled)
 
 
@@ -45,9 +47,7 @@ def no_action_on_health(run: Run) -> Iterator[str]:
     if not run.world.plan.healthy or disturbed(run.world.plan):
         return
     for pull in run.world.record.pulls:
-        step, service = pull.moment.after.incident and pull.moment.after.incident.step, pull.moment.service
-        blind = step is not None and any(service.rule(name).on_blind == step.rung for name in step.rules)
-        if pull.automatic and not blind:
+        if pull.automatic and pull not in run.witness.blind_pulls:
             yield f"at {clock(pull.moment.at)}: {pull.effect.action}"
 
 
@@ -77,7 +77,7 @@ def never_less_safe_by_itself(run: Run) -> Iterator[str]:
         if write.by != "api" or not isinstance(before, dict):
             continue
         was, now = ladder.place(before), ladder.place(write.what["value"])
-        pull = _pull_behind(run, "pix-immo", write.at)
+        pull = _pull_behind(run, WriteKv, write.at)
         weaker = was is not None and now is not None and now < was
         if weaker and (pull is None or pull.automatic) and not _raced(run, write):
             yield f"at {clock(write.at)}: {before} became {write.what['value']}"
@@ -147,8 +147,8 @@ def _kv_writes(run: Run) -> Iterator[tuple[Write, Any]]:
         before = write.what["value"]
 
 
-def _pull_behind(run: Run, service: str, at: float) -> Pull | None:
-    pulls = [p for p in run.world.record.pulls if p.moment.service.name == service and p.moment.at <= at]
+def _pull_behind(run: Run, kind: type, at: float) -> Pull | None:
+    pulls = [p for p in run.world.record.pulls if isinstance(p.effect.action, kind) and p.moment.at <= at]
     return pulls[-1] if pulls else None
 
 
@@ -227,8 +227,13 @@ def no_action_untold(run: Run) -> Iterator[str]:
     for at, kind in (*done, *((each.at, "workflow") for each in run.world.box.actions.runs)):
         service = "bookstrack" if kind == "deployment" else "pix-immo"
         due = run.deadline(at, 45, ("page", "journal", "api", *_lever_targets(kind)))
-        told = [p.at for p in run.pages if p.accepted and p.payload["service"] == service and p.at >= at - 15]
-        if not any(heard <= due for heard in told):
+        before = HOUR if kind == "workflow" else 15  # of one that is tried on, once an hour that it is
+        told = [
+            p.at for p in run.pages
+            if p.accepted and p.payload["service"] == service and at - before <= p.at <= due
+            and (p.at >= at - 15 or "not confirmed yet" in p.payload["title"])
+        ]  # fmt: skip
+        if not told:
             yield f"{kind} of {clock(at)}: nobody heard by {clock(due)}"
 
 
@@ -250,7 +255,10 @@ def no_fight_with_a_human(run: Run) -> Iterator[str]:
         for moment in moments:
             at, override = _daemon_time(moment), in_override(moment.after)
             if _must_be_override(moment):
-                enforced = moment.service.override is OverridePolicy.ENFORCE and _pulled(moment)
+                enforces = moment.service.override is OverridePolicy.ENFORCE
+                enforced = enforces and _pulled(moment)
+                if enforces and not enforced and at >= until and _must_enforce(run, moment):
+                    yield f"at {clock(moment.at)}: {name}: a person's value was left, though the service enforces"
                 if override is None and not enforced:
                     yield f"at {clock(moment.at)}: {name}: a person's decision was not taken for an override"
                 else:
@@ -269,6 +277,21 @@ def no_fight_with_a_human(run: Run) -> Iterator[str]:
                     yield f"at {clock(moment.at)}: {name}: {pull.effect.action} during an override"
 
 
+def _must_enforce(run: Run, moment: Moment) -> bool:
+    """Whether nothing stands in the way of writing our step again: a rule behind it may stand, and no limit is reached."""
+    event, service, incident = moment.event, moment.service, moment.before.incident
+    step = incident.step if incident is not None else None
+    if step is None or not isinstance(event, Polled) or not isinstance(event.world, KvView):
+        return False
+    ledger, place = run.world.record.ledgers[service.name], oracle.place_in_force(service, moment.after)
+    rules = [service.rule(name) for name in step.rules if service.has_rule(name)]
+    stands = any(rule.trigger or oracle.holds_now(service, rule, ledger, event.tick) is not False for rule in rules)
+    ticks = [t for t in moment.before.actions if t > event.tick - service.max_actions_per]
+    less = place is not None and place < service.ladder.place_of(step.rung) and not moment.before.beyond
+    held = moment.before.lock is not None
+    return stands and less and not held and len(ticks) < service.max_actions and _of_the_ladder(service, step)
+
+
 def _pulled(moment: Moment) -> bool:
     return any(isinstance(effect, PullLever) for effect in moment.stepped.effects)
 
@@ -284,9 +307,9 @@ def _must_be_override(moment: Moment) -> bool:
     incident = before.incident
     if not isinstance(event, Polled) or incident is None or not incident.acted or incident.shadow or incident.quiet:
         return False
-    if incident.phase is Phase.ACTING:
+    ladder, step = moment.service.ladder, incident.step
+    if incident.phase is Phase.ACTING and step is not None and _of_the_ladder(moment.service, step):
         return False  # the lever looks before it leaps
-    ladder = moment.service.ladder
     if isinstance(event.world, KvView):
         if before.fields is None or event.world.value is None:
             return False
@@ -301,6 +324,10 @@ def _must_be_override(moment: Moment) -> bool:
             return False  # the list was asked for before our own deployment was made
         return live.id != before.accepted and _served_before(event.world, live)
     return False
+
+
+def _of_the_ladder(service: Service, step: Step) -> bool:
+    return step.undoes is None and service.ladder.rung(step.rung).lever is None
 
 
 def _served_before(view: DeploymentsView, live: Deployment) -> bool:
@@ -338,7 +365,7 @@ def rollback_targets(run: Run) -> Iterator[str]:
         if deployment.by != "api":
             continue
         target, before = deployment.versions[0][0], deployments[index - 1]
-        pull = _pull_behind(run, "bookstrack", deployment.created)
+        pull = _pull_behind(run, Deploy, deployment.created)
         if pull is not None and before.created > pull.moment.at:
             continue  # somebody deployed after the decision; the lever looked, and could not have known
         at = clock(deployment.created)
@@ -483,9 +510,14 @@ def _knows_the_world(run: Run, name: str, state: State) -> Iterator[str]:
 
 def _knows_the_page(run: Run, state: State) -> Iterator[str]:
     """What is thought of the maintenance page is so, or people were told that it may be otherwise."""
-    stands = up(run.world.box.actions.runs, run.world.true_time())
-    doubts = ("may be in force", "all the same", "may be taken back", "may have been done", "did not get through")
-    told = any(any(d in page.payload["title"] for d in doubts) for page in run.pages if page.accepted)
+    runs = run.world.box.actions.runs
+    stands, begun = up(runs, run.world.true_time()), runs[-1].at if runs else 0.0
+    doubts = ("may be in force", "all the same", "may be taken back", "may have been done")
+    told = any(
+        page.at >= begun and "maintenance" in page.payload["title"] and any(d in page.payload["title"] for d in doubts)
+        for page in run.pages
+        if page.accepted and page.payload["service"] == "pix-immo"
+    )
     if stands != bool(state.beyond) and not told:
         yield f"pix-immo: believes that {state.beyond or 'nothing'} stands beyond; the page is {'up' if stands else 'down'}"
 
@@ -539,7 +571,9 @@ def within_the_budget(run: Run) -> Iterator[str]:
             continue
         tick = pull.moment.event.tick
         recent = [t for t in times.setdefault(service.name, []) if t > tick - service.max_actions_per]
-        safest = not isinstance(action, Deploy) and action.rung == service.ladder.safest.name
+        old, new = pull.moment.before.incident, pull.moment.after.incident
+        went = old is not None and new is not None and old.id == new.id and old.went_safest
+        safest = not isinstance(action, Deploy) and action.rung == service.ladder.safest.name and not went
         if len(recent) >= service.max_actions and not safest:
             yield f"at {clock(pull.moment.at)}: {service.name}: {action} is number {len(recent) + 1} within the hour"
         times[service.name].append(tick)
@@ -600,7 +634,7 @@ def _untold_silence(run: Run) -> Iterator[str]:
             continue
         for name in run.world.services:
             moments = [m for m in run.world.record.moments[name] if gone.at - 4200 < m.at < due]
-            behind = any(m.after.beyond for m in moments) or run.world.plan.page == "hides"
+            behind = name == "pix-immo" and any(each.at < due for each in run.world.box.actions.runs)
             if behind or not _busy(run, name, moments) or any(_rests(m.after) for m in moments):
                 continue
             told = [p for p in run.pages if p.payload["service"] == name and gone.at < p.at <= due]

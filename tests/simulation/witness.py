@@ -83,6 +83,11 @@ class Witness:
     unfollowed: list[str] = field(default_factory=list)
     anew: list[str] = field(default_factory=list)
     unread: list[str] = field(default_factory=list)
+    blind_again: list[str] = field(default_factory=list)
+    blind_pulls: list[Pull] = field(default_factory=list)
+    """The steps that blindness caused."""
+    blind_since: dict[str, int] = field(default_factory=dict)
+    """By service, the tick of the last of them."""
     torn: list[str] = field(default_factory=list)
     leaked: list[str] = field(default_factory=list)
     actions: int = 0
@@ -101,7 +106,7 @@ class Witness:
         if not pull.automatic or pull.again:
             return
         self.actions += 1
-        why = self._objection(pull.moment)
+        why = self._objection(pull)
         if why is not None:
             self.unreasoned.append(
                 f"at {clock(pull.moment.at)} {pull.moment.service.name}: {pull.effect.action}: {why}"
@@ -150,8 +155,9 @@ class Witness:
             if ledger.at(name, newest) is None:
                 self.unread.append(f"at {clock(moment.at)}: {name} of {clock(newest)} was not taken in")
 
-    def _objection(self, moment: Moment) -> str | None:
+    def _objection(self, pull: Pull) -> str | None:
         """Why an automatic step had no reason; None where it had one."""
+        moment = pull.moment
         service, event, before = moment.service, moment.event, moment.before
         step = moment.after.incident.step if moment.after.incident is not None else None
         if step is None:
@@ -172,6 +178,7 @@ class Witness:
         found = []
         for rule in rules:
             if rule.on_blind == step.rung and self._blind(rule, service, moment):
+                self._blinded(pull, rule, event.tick)
                 return None
             if not rule.when:
                 continue
@@ -181,6 +188,22 @@ class Witness:
                 return None
             found.append(f"{rule.name}: {opinion.reason or 'no evidence'}")
         return "; ".join(found) or "no rule"
+
+    def _blinded(self, pull: Pull, rule: Rule, tick: int) -> None:
+        """One stretch of blindness steps once, unless an override came in between, after which all counts anew."""
+        service, ledger = pull.moment.service, self.world.record.ledgers[pull.moment.service.name]
+        self.blind_pulls.append(pull)
+        last, self.blind_since[service.name] = self.blind_since.get(service.name), tick
+        moments = self.world.record.moments[service.name]
+        if last is None or any(
+            in_override(m.after) for m in moments if isinstance(m.event, Polled) and m.event.tick > last
+        ):
+            return
+        settle, step = service.settle(rule), service.step
+        times = range(last - settle + step, tick - settle + 1, step)
+        reloaded = any(isinstance(m.event, events.Reconfigured) and last < m.event.now <= tick for m in moments)
+        if not reloaded and all(oracle.holds_at(rule, ledger, at // step * step) is None for at in times):
+            self.blind_again.append(f"at {clock(pull.moment.at)} {service.name}: blind since a step at {clock(last)}")
 
     def _blind(self, rule: Rule, service: Service, moment: Moment) -> bool:
         """Nothing was known of the rule for its `blind_after`."""

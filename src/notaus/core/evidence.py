@@ -29,8 +29,12 @@ MIN_HISTORY = 1000
 """Requests; with fewer the baseline says nothing."""
 TOLD = 30
 """Failures; with fewer it is not known how they come: a burst may just not have come yet."""
-UNTOLD = 3.0
+UNTOLD = 3
 """The dispersion until then: 2m - 1 for bursts of geometric size with mean m, as if a failure brought another with it."""
+SPARSE = 5
+"""Requests in a window, below which a burst lasts for more than one."""
+LOT = 6
+"""Requests that count as one there, as if a burst were about as long."""
 SURE = 5.0
 """Standard deviations: what lies beyond them by chance is rarer than any `false_actions` of a hold of minutes."""
 POISSON_LIKE = 1.05
@@ -183,27 +187,32 @@ def _of_rate(
         of, bound = among - of, 1 - bound
     said = f"{round(of)} of {round(among)} requests {'failed' if upward else 'missed'}"
     known = usual.among >= MIN_HISTORY
-    phi = _dispersion(usual, counts)
-    p = min(usual.rate(phi, upward), bound) if known else bound
-    chance = tail(round(of), round(among), p, phi)
+    chance = _chance(of, among, counts.windows, usual, bound, upward)
     duration = max(rule.hold, window)
     per_year = chance * YEAR / duration
     allowed = float(rule.false_actions) if rule.false_actions is not None else math.inf
     rate = (usual.of if upward else usual.among - usual.of) / usual.among if known else bound
-    usually = (
-        f"with the usual {percent(rate)}" if known else f"with no history yet, and {percent(rate)} taken as usual,"
-    )
+    usually = f"with the usual {percent(rate)}"
+    if not known:
+        usually = f"with fewer than {MIN_HISTORY} requests in the last day, and {percent(rate)} taken as usual,"
     enough = per_year < allowed
     text = f"{said}; {usually} that happens by chance {often(per_year)}"
     return Evidence(enough, text if enough else f"not enough evidence: {text}", per_year if known else None)
 
 
-def _dispersion(usual: Baseline, counts: Counts) -> float:
-    """φ of such counts; at least `UNTOLD` where few failures are known and one burst could be all that is seen: in one window
-    or two, or with under five requests in each."""
-    phi = usual.dispersion(counts.windows)
-    spread = counts.windows > 2 and counts.among >= 5 * counts.windows
-    return phi if spread or usual.told >= TOLD else max(phi, UNTOLD)
+def _chance(of: Fraction, among: Fraction, windows: int, usual: Baseline, bound: float, upward: bool) -> float:
+    """How likely the usual behaviour does this, or worse, in one such span.
+
+    Before it is known how failures come, what one burst could fill counts for less: all of one or two windows; and of
+    several with few requests each, where a burst goes on from one to the next, `LOT` requests for one.
+    """
+    phi, told = usual.dispersion(windows), usual.told >= TOLD
+    if not told and windows <= 2:
+        phi = max(phi, UNTOLD)
+    p = min(usual.rate(phi, upward), bound) if usual.among >= MIN_HISTORY else bound
+    if not told and windows > 2 and among < SPARSE * windows:
+        return tail(int(of / LOT), int(among / LOT), p, max(phi / LOT, 1.0))
+    return tail(round(of), round(among), p, phi)
 
 
 def _pooled_bound(

@@ -140,16 +140,23 @@ MUTANTS = (
     ),
     Mutant(
         "core/evidence.py",
-        "if known else bound\n    chance",
-        "if known else bound / 10\n    chance",
+        "if usual.among >= MIN_HISTORY else bound\n    if not told",
+        "if usual.among >= MIN_HISTORY else bound / 10\n    if not told",
         "without history a handful of failures is enough",
         "tests/core/test_evidence.py::test_without_history_the_bound_counts_as_usual",
     ),
     Mutant(
         "core/evidence.py",
-        "return phi if spread or usual.told >= TOLD else max(phi, UNTOLD)",
-        "return phi",
-        "one visitor's bad luck shuts off a service on its first day",
+        "    if not told and windows <= 2:",
+        "    if False:",
+        "one burst shuts off a service on its first day",
+        "tests/core/test_evidence.py::test_one_burst_is_no_evidence_before_it_is_known_how_failures_come",
+    ),
+    Mutant(
+        "core/evidence.py",
+        "    if not told and windows > 2 and among < SPARSE * windows:",
+        "    if False:",
+        "one visitor's bad luck shuts off a service with little traffic",
         "tests/core/test_evidence.py::test_one_burst_is_no_evidence_before_it_is_known_how_failures_come",
     ),
     Mutant(
