@@ -103,12 +103,15 @@ class App:
         self.clock = clock or SystemClock(settings.clock.speed, settings.clock.anchor)
         self.metrics = Metrics()
         self.http = http or httpx.AsyncClient(timeout=10.0, limits=httpx.Limits(max_connections=50))
+        self.edge_http = http or httpx.AsyncClient(
+            limits=httpx.Limits(max_connections=None, max_keepalive_connections=20)
+        )
         self.bells = bells or ScheduledBells(self.clock)
         self._given_readers = readers
         self._incidents, self.commands = incidents, commands
         self.ledger = Ledger()
         self.outside = Outside(
-            configuration, self.clock, self.metrics, self.http, self.ledger, self.check_lease, commands
+            configuration, self.clock, self.metrics, self.http, self.ledger, self.check_lease, commands, self.edge_http
         )
         self.executor = Executor(self, self, self, self.clock, self.metrics, self._post, self._check_service, self)
         self.call = Threaded() if journal.remote else inline
@@ -412,6 +415,7 @@ class App:
             down.set()
             await asyncio.gather(serving, return_exceptions=True)
             await self.http.aclose()
+            await self.edge_http.aclose()
 
     # Reload
 
@@ -433,7 +437,14 @@ class App:
             raise NotausError("an account changed hands during the reload: reload again")
         old, self.configuration = self.configuration, configuration
         self.outside = Outside(
-            configuration, self.clock, self.metrics, self.http, self.ledger, self.check_lease, self.commands
+            configuration,
+            self.clock,
+            self.metrics,
+            self.http,
+            self.ledger,
+            self.check_lease,
+            self.commands,
+            self.edge_http,
         )
         self.pollers = self._pollers()
         self._forget({service.name for service in configuration.services})

@@ -36,13 +36,16 @@ class Outside:
         ledger: Ledger,
         check_lease: Callable[[str], None] = lambda account: None,
         commands: Runner = run,
+        edge_http: httpx.AsyncClient | None = None,
     ) -> None:
-        """`ledger` outlives it: Cloudflare does not forget at a reload how much was asked of it.
+        """`ledger` outlives it: Cloudflare does not forget at a reload how much was asked of it. No lever waits for a
+        connection behind the probes of a thousand services: they go through `edge_http`.
 
         `check_lease` raises LeaseLost where an account may not be acted for.
         """
         settings = configuration.settings
-        self.edge = edge = Edge(http, settings.origins, clock.speed)
+        self.edge = edge = Edge(edge_http or http, settings.origins, clock.speed)
+        checked = Edge(edge_http or http, settings.origins, clock.speed)  # nor does a check
         self.clients = {
             account: _client(settings, account, clock, metrics, http, ledger, partial(check_lease, account))
             for account in dict.fromkeys(service.account for service in configuration.services)
@@ -58,7 +61,7 @@ class Outside:
             for account, client in self.clients.items()
         }
         self.worlds = {account: Worlds(client, keys[account]) for account, client in self.clients.items()}
-        self.checks = {account: Checks(client, edge) for account, client in self.clients.items()}
+        self.checks = {account: Checks(client, checked) for account, client in self.clients.items()}
         asked = configuration.questions
         self.questions = {account: Questions(client, edge, asked) for account, client in self.clients.items()}
         self.unread: dict[tuple[str, str], str] = {}

@@ -20,6 +20,9 @@ BODY_BYTES = 1024 * 1024
 MAGIC = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
 """Of the WebSocket protocol (RFC 6455): shows that the server understood the handshake."""
 MISSING = object()
+AT_ONCE = 100
+"""Requests under way together: the next one's deadline begins with its turn. Those that wait inside the HTTP client are
+gone through at every answer, which for a thousand of them held the event loop up for 24 s."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +43,7 @@ class Edge:
     origins: Mapping[str, str] = field(default_factory=dict)
     speed: float = 1.0
     """Of the daemon's clock: latencies are told in its seconds, deadlines are kept in the machine's."""
+    turns: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(AT_ONCE), compare=False)
 
     async def get(self, url: str, *, within: float) -> EdgeAnswer:
         """A GET that no cache answers. Raises Silent where no whole answer came `within` so many seconds."""
@@ -89,6 +93,19 @@ class Edge:
         method: str = "GET",
         content: bytes = b"",
         most: int = BODY_BYTES,
+    ) -> EdgeAnswer:
+        async with self.turns:
+            return await self._answer(url, target, headers, within, method, content, most)
+
+    async def _answer(
+        self,
+        url: str,
+        target: httpx.URL,
+        headers: Mapping[str, str],
+        within: float,
+        method: str,
+        content: bytes,
+        most: int,
     ) -> EdgeAnswer:
         loop = asyncio.get_running_loop()
         started = loop.time()
