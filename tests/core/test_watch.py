@@ -192,6 +192,7 @@ def test_blindness_that_has_acted_acts_no_more_when_its_incident_is_closed(late:
     rules = (
         a_rule("native.error_rate > 3%", 180, "emergency", name="errors high", on_blind="disabled"),
         a_rule("native.error_rate > 1.5%", 300, "reduced", name="errors", on_blind="disabled"),
+        a_rule("proxy.error_rate > 3%", 180, "reduced", name="others"),
     )
     situation = a_situation(a_service(rules=rules))
     situation.pending = frozenset({"native.error_rate"})
