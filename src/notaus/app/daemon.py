@@ -110,9 +110,7 @@ class App:
         self._given_readers = readers
         self._incidents, self.commands = incidents, commands
         self.ledger = Ledger()
-        self.outside = Outside(
-            configuration, self.clock, self.metrics, self.http, self.ledger, self.check_lease, commands, self.edge_http
-        )
+        self.outside = self._outside()
         self.executor = Executor(self, self, self, self.clock, self.metrics, self._post, self._check_service, self)
         self.call = Threaded() if journal.remote else inline
         self.documents = Documents(journal, self.call, self._spawn, incidents)
@@ -414,8 +412,24 @@ class App:
             await self.stop()
             down.set()
             await asyncio.gather(serving, return_exceptions=True)
-            await self.http.aclose()
-            await self.edge_http.aclose()
+            await self.disconnect()
+
+    async def disconnect(self) -> None:
+        """Close the connections to everything outside."""
+        await self.http.aclose()
+        await self.edge_http.aclose()
+
+    def _outside(self) -> Outside:
+        return Outside(
+            self.configuration,
+            self.clock,
+            self.metrics,
+            self.http,
+            self.ledger,
+            self.check_lease,
+            self.commands,
+            self.edge_http,
+        )
 
     # Reload
 
@@ -436,16 +450,7 @@ class App:
         if held != self._fences():
             raise NotausError("an account changed hands during the reload: reload again")
         old, self.configuration = self.configuration, configuration
-        self.outside = Outside(
-            configuration,
-            self.clock,
-            self.metrics,
-            self.http,
-            self.ledger,
-            self.check_lease,
-            self.commands,
-            self.edge_http,
-        )
+        self.outside = self._outside()
         self.pollers = self._pollers()
         self._forget({service.name for service in configuration.services})
         for service in configuration.services:

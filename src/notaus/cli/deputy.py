@@ -61,7 +61,7 @@ class Deputy:
                 _tell_leftovers(app, service)
             finally:
                 await app.stop()
-                await app.http.aclose()
+                await app.disconnect()
 
     async def order(self, service: str, name: str, body: Body) -> Answer:
         from notaus.web.answers import Problem
