@@ -12,7 +12,8 @@ PYTHON ?= $(shell for each in python3.11 python3 python3.12 python3.13; do \
 
 VENV ?= .venv
 BIN := $(VENV)/bin
-PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check --no-input
+# What is never imported needs no bytecode; the rest is compiled when it is.
+INSTALL := $(BIN)/python -m pip --quiet --disable-pip-version-check --no-input install --no-compile
 LOCKS := requirements.lock requirements-build.lock requirements-dev.lock
 COMPILE := uv pip compile --quiet --generate-hashes --no-emit-index-url --no-header --universal --python-version 3.11
 
@@ -31,13 +32,13 @@ $(VENV)/.made:
 	@touch $@
 
 $(VENV)/.runtime: $(VENV)/.made requirements.lock requirements-build.lock pyproject.toml src/notaus/__init__.py
-	$(PIP) install --require-hashes --requirement requirements.lock
-	$(PIP) install --require-hashes --requirement requirements-build.lock
-	$(PIP) install --no-deps --no-build-isolation --editable .
+	$(INSTALL) --require-hashes --requirement requirements.lock
+	$(INSTALL) --require-hashes --requirement requirements-build.lock
+	$(INSTALL) --no-deps --no-build-isolation --editable .
 	@touch $@
 
 $(VENV)/.dev: $(VENV)/.runtime requirements-dev.lock
-	$(PIP) install --require-hashes --requirement requirements-dev.lock
+	$(INSTALL) --require-hashes --requirement requirements-dev.lock
 	@touch $@
 
 venv: $(VENV)/.dev  ## .venv with everything for development
@@ -47,7 +48,7 @@ venv: $(VENV)/.dev  ## .venv with everything for development
 demo: $(VENV)/.runtime  ## sandbox, daemon and two incidents, in about a minute
 	$(BIN)/notaus demo
 
-test: TWICE := 20
+test: TWICE := 40
 test: apart coverage scenarios unit simulation  ## everything that can be checked here
 	@dev/not-run
 
@@ -87,7 +88,7 @@ unit: venv  ## every test that the other parts do not run; on four workers, sinc
 audit: venv  ## known vulnerabilities of what the locks name, as far as they can be looked up
 	@$(BIN)/python dev/audit.py
 
-simulation: venv  ## 200 seeds of six simulated hours in a hostile world, each twice (in `make test` every twentieth)
+simulation: venv  ## 200 seeds of six simulated hours in a hostile world, each twice (in `make test` every fortieth)
 	$(BIN)/python -m pytest -n 2 tests/simulation --twice $(or $(TWICE),1)
 
 soak: venv  ## the simulation for long: SEEDS=5000 FIRST=1000 HOURS=6

@@ -6,7 +6,7 @@ from typing import Any
 
 import httpx
 
-from tests.cli.conftest import call, sandbox_state, wait_until
+from tests.cli.conftest import call, sandbox_state, services, wait_until
 
 Env = dict[str, str]
 SPEED = 20.0
@@ -18,11 +18,8 @@ def test_a_request_is_found_approved_and_carried_out(daemon: Env, sandbox: Any) 
     slow = {"service": "bookstrack", "tag": "v2.0.0", "faulty": {"latency_ms": 4000}}
     httpx.post(f"{sandbox['admin']}/deploy", json=slow, trust_env=False).raise_for_status()
 
-    def asked() -> Any:
-        return call("status", "bookstrack", "--json", env=daemon).json["services"]["bookstrack"]["request"]
-
-    wait_until(asked, 120)
-    request = asked()
+    wait_until(lambda: services(daemon)["bookstrack"]["request"], 120)
+    request = call("status", "bookstrack", "--json", env=daemon).json["services"]["bookstrack"]["request"]
     assert f"waits for approval: {request}" in call("status", env=daemon).out
     answers: list[Any] = []
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from tests.cli.conftest import CONFIG, call, first_line, process, wait_until
+from tests.cli.conftest import CONFIG, call, first_line, process, services, wait_until
 
 
 @pytest.fixture
@@ -33,7 +33,7 @@ def test_it_polls_at_once_reloads_and_stops_when_asked(env: dict[str, str], dire
         assert ready["event"] == "ready"
         assert ready["services"] == ["bookstrack", "pix-immo"]
         found = {**env, "NOTAUS_LISTEN__PORT": ready["url"].rpartition(":")[2], "NOTAUS_CONFIG": str(directory)}
-        wait_until(lambda: call("status", "--json", env=found).json["services"]["pix-immo"]["tick"], 20)
+        wait_until(lambda: services(found).get("pix-immo", {}).get("tick"), 20)
 
         good = service.read_text()
         service.write_text(good.replace("for: 5m", "for: 5").replace("mode: act", "mode: atc"))
@@ -45,10 +45,7 @@ def test_it_polls_at_once_reloads_and_stops_when_asked(env: dict[str, str], dire
         service.write_text(good.replace("mode: act", "mode: observe"))
         started.send_signal(signal.SIGHUP)
         assert first_line(started)["event"] == "reloaded"
-        wait_until(
-            lambda: call("status", "--json", env=found).json["services"]["pix-immo"]["mode"] == "observe",
-            20,
-        )
+        wait_until(lambda: services(found)["pix-immo"]["mode"] == "observe", 20)
         started.send_signal(signal.SIGTERM)
         assert first_line(started) == {"event": "stopped"}
         assert started.wait(25) == 0

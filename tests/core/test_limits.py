@@ -6,9 +6,11 @@ from dataclasses import replace
 from fractions import Fraction
 
 from notaus.core import approval, decision, foreign, limits, orders, restore, watch
+from notaus.core.breach import Breach
 from notaus.core.deployment import OLD, Average, Standing
 from notaus.core.effect import LeverResult, Outcome
 from notaus.core.event import Answer, Close, LeverEnded, Polled, RollBack, SetRung, Started
+from notaus.core.evidence import Evidence
 from notaus.core.incident import Phase
 from notaus.core.ladder import DeploymentLever, Ladder, Rung
 from notaus.core.limits import Permit
@@ -173,7 +175,7 @@ def test_a_rule_that_was_refused_asks_again_only_once_it_has_cleared() -> None:
     turn = asked(a_request())
     turn.change(request=None)
     turn.mark(SPIKE, refused="deployment--600")
-    breach = decision.Breach(turn.service.rule(SPIKE), a_run(T0 - 120, 120), decision.Evidence(True, "enough"))
+    breach = Breach(turn.service.rule(SPIKE), a_run(T0 - 120, 120), Evidence(True, "enough"))
     proposal = decision.Proposal(breach, "rolled_back", limits.Ruling(Permit.ASK, "it asks", version="id-of-v1"))
     decision._ask(turn, proposal)
     assert turn.state.request is None

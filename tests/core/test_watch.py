@@ -9,7 +9,6 @@ from fractions import Fraction
 import pytest
 
 from notaus.core.deployment import Origin, origin
-from notaus.core.effect import Outcome
 from notaus.core.event import Close, Pushed, Reconfigured, Started, Trigger
 from notaus.core.fleet import halt
 from notaus.core.foreign import missing_before
@@ -166,49 +165,6 @@ def test_traffic_that_is_gone_is_blindness_and_a_cohort_without_traffic_by_our_d
     never = a_situation()
     never.run(900, {"native.error_rate": None})
     assert never.said == []
-
-
-def test_on_blind_steps_once_per_stretch_of_blindness() -> None:
-    """The only step that missing data may cause, and not at every tick."""
-    rule = a_rule("native.error_rate > 3%", 180, "emergency", name="errors high", on_blind="disabled")
-    situation = a_situation(a_service(rules=(rule,)), levers=None)
-    situation.pending = frozenset({"native.error_rate"})
-    situation.run(420)
-    assert situation.rungs == ["disabled"]
-    situation.end_lever(situation.pulled[0], Outcome.REFUSED)
-    situation.run(120)
-    assert situation.rungs == ["disabled"]
-    situation.pending = frozenset()
-    situation.run(60)
-    situation.pending = frozenset({"native.error_rate"})
-    situation.run(420)
-    assert situation.rungs == ["disabled", "disabled"]
-
-
-@pytest.mark.parametrize("late", [False, True])
-def test_blindness_that_has_acted_acts_no_more_when_its_incident_is_closed(late: bool) -> None:
-    """Somebody puts the service back by hand, closes the incident, and is overruled within the minute: by the same rule, by
-    another one, or because the samples come after all, ten minutes late."""
-    rules = (
-        a_rule("native.error_rate > 3%", 180, "emergency", name="errors high", on_blind="disabled"),
-        a_rule("native.error_rate > 1.5%", 300, "reduced", name="errors", on_blind="disabled"),
-        a_rule("proxy.error_rate > 3%", 180, "reduced", name="others"),
-    )
-    situation = a_situation(a_service(rules=rules))
-    situation.pending = frozenset({"native.error_rate"})
-    situation.run(420)
-    assert situation.rungs == ["disabled"]
-    situation.run(120)
-    situation.take(Close(situation.at, "ann", situation.incident.id, "mine"))
-    situation.key = {"canary_percent": 10, "emergency_proxy": False}
-    for _ in range(40):
-        poll = situation.poll({})
-        situation.at += STEP
-        old = (
-            tuple(a_rate(at, 0.003, 1000) for at in range(situation.at - 660, situation.at - 600, STEP)) if late else ()
-        )
-        situation.take(replace(poll, now=situation.at, tick=situation.at, readings={"native.error_rate": old}))
-    assert situation.rungs == ["disabled"]
 
 
 def test_one_hold_of_m_of_n_acts_once_however_long_it_flickers() -> None:

@@ -154,7 +154,7 @@ def drawn(seed: int, hours: float = 6.0) -> Plan:
     rng = random.Random(f"plan {seed}")
     seconds = int(hours * 3600)
     healthy = rng.random() < 0.08
-    step = rng.choices((15, 30, 60), (1, 3, 28))[0]  # a tick of 15 s costs four times as much, and shows little more
+    step = rng.choices((15, 30, 60), (1, 1, 30))[0]  # a tick of 15 s costs four times as much, and shows little more
     base = Plan(
         seed,
         seconds,

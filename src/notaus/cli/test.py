@@ -118,15 +118,13 @@ def _loaded(config: Path) -> Configuration:
 
 
 def _hush() -> None:
-    """A scenario's daemon logs as any does; here only what it does counts. And a process of scenarios makes little garbage."""
-    import gc
+    """A scenario's daemon logs as any does; here only what it does counts."""
     import logging
 
     from notaus import log
 
     log.configure("json", "error")
     logging.disable(logging.CRITICAL)
-    gc.set_threshold(50_000, 20, 50)
 
 
 def _print(result: Result) -> None:

@@ -284,7 +284,7 @@ def _remember(turn: Turn, pulled: PullLever, result: LeverResult) -> None:
 def free_lesser(turn: Turn, step: Step) -> None:
     """The rules that call for less than the step that is not to be had act for themselves, while they stand."""
     for name in step.lesser:
-        turn.mark(name, handled=None)
+        turn.mark(name, handled=None, blinded=False)
 
 
 def has_own_lever(turn: Turn, step: Step) -> bool:
@@ -418,7 +418,7 @@ def _drop(turn: Turn, step: Step, why: str) -> None:
     turn.update(settled_at=turn.at)
     turn.move(Cause.NOT_PULLED)
     for name in step.rules:  # one that joined, calls for less and still stands acts for itself
-        turn.mark(name, handled=None, blinded=False)
+        turn.mark(name, handled=None, blinded=False, blind_told=False)
     if doubt:
         _lost_sight(turn, step.undoes or step.rung)
         why = f"{why}; it may have been done all the same"

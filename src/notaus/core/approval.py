@@ -29,8 +29,11 @@ def ask(turn: Turn, rule: Rule, rung: str, ruling: Ruling, evidence: Evidence | 
     fact(turn, by_hand=by_hand(turn, rung, ruling.version))
     tell_release(turn, ruling.away_from)
     request = turn.state.request
+    blind = (rule.name,) if _is_blind(turn, rule) else ()
     if request is not None and _covers(turn, request, rung, ruling.version):
-        turn.change(request=replace(request, rules=tuple(dict.fromkeys((*request.rules, rule.name)))))
+        others = tuple(name for name in request.blind if name != rule.name)
+        joined = tuple(dict.fromkeys((*request.rules, rule.name)))
+        turn.change(request=replace(request, rules=joined, blind=(*others, *blind)))
         tell(turn, f"{rule.name} has joined the request {request.id}", severity=severity)
         return
     if request is not None:
@@ -39,7 +42,17 @@ def ask(turn: Turn, rule: Rule, rung: str, ruling: Ruling, evidence: Evidence | 
     live = view.live.id if view is not None and view.live is not None else None
     name = turn.new_effect_id("ask").replace("/", "-").removesuffix("-ask")
     request = Request(
-        name, (rule.name,), rung, turn.at, turn.service.ttl, turn.at, ruling.reason, severity, ruling.version, live
+        name,
+        (rule.name,),
+        rung,
+        turn.at,
+        turn.service.ttl,
+        turn.at,
+        ruling.reason,
+        severity,
+        ruling.version,
+        live,
+        blind=blind,
     )
     turn.change(request=request)
     turn.move(Cause.ASKED)
@@ -54,6 +67,11 @@ def ask(turn: Turn, rule: Rule, rung: str, ruling: Ruling, evidence: Evidence | 
         severity=severity,
         also=turn.service.contacts.approvers,
     )
+
+
+def _is_blind(turn: Turn, rule: Rule) -> bool:
+    """Whether the rule calls for a step by its blindness, not by its condition."""
+    return rule.on_blind is not None and turn.rule_state(rule.name).blind is not None and not stands(turn, rule)
 
 
 def _covers(turn: Turn, request: Request, rung: str, version: str | None) -> bool:
@@ -94,7 +112,8 @@ def _end(turn: Turn, how: str, why: str, *, loud: bool = False) -> None:
     _remember(turn, request, how)
     if how in ("denied", "expired"):
         for name in request.rules:
-            turn.mark(name, refused=request.deployment or "")
+            if name not in request.blind:  # nobody has said no to its condition
+                turn.mark(name, refused=request.deployment or "")
     fact(turn, action=f"none: the request was {how}", approval=f"{how}: {why}", approve="")
     also = turn.service.contacts.escalate if how == "expired" else turn.service.contacts.approvers
     tell(turn, f"the request {request.id} is {how}", why, loud=loud, also=also)
@@ -136,7 +155,7 @@ def upkeep(turn: Turn) -> None:
 
 def _is_cleared(turn: Turn, rule: Rule) -> bool:
     hold = (turn.holds or {}).get(rule.name)
-    if hold is None or hold.newest is None:
+    if hold is None or hold.newest is None or turn.rule_state(rule.name).blind is not None:
         return False
     return cleared(rule, turn.history, hold.newest, rule.resolve_for, turn.service.step)
 
@@ -182,6 +201,7 @@ def _objection(turn: Turn, request: Request) -> tuple[str | None, Ruling]:
     if lock is not None and (request.version is not None or lock.all):
         return f"a hold by {lock.by} is in force: {lock.reason}", nothing
     standing = [rule for rule in rules if rule.trigger or stands(turn, rule)]
+    standing += [rule for rule in rules if rule.name in request.blind and _is_blind(turn, rule)]
     if not standing:
         return "the condition is not true any more", nothing
     view = turn.state.view

@@ -5,28 +5,19 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from notaus.core import approval
-from notaus.core.action import Move, free_lesser, handle, has_own_lever, still_wanted, stuck, take
+from notaus.core.action import Move, free_lesser, has_own_lever, still_wanted, stuck, take
+from notaus.core.breach import Breach, blind, blinded, evidence_of, standing
 from notaus.core.deployment import Doubt
-from notaus.core.evidence import Evidence, gather
 from notaus.core.hold import Hold, Run
 from notaus.core.incident import HELPED, Cause, Incident, Phase, Step
 from notaus.core.ladder import Place
 from notaus.core.limits import Permit, Ruling, rule_instead, rule_on
-from notaus.core.paging import by_hand, call_for_help, describe, end_notice, fact, notice, readings, tell
-from notaus.core.rule import INVESTIGATE, Rule, Severity
+from notaus.core.paging import by_hand, call_for_help, describe, fact, tell
+from notaus.core.rule import Rule, Severity
 from notaus.core.state import Lock
-from notaus.core.turn import Turn, stands
+from notaus.core.turn import Turn
 from notaus.core.verdict import Verdict, due_at, signal_checks, verdict
-from notaus.core.watch import deployed_from, first_counted
-
-
-@dataclass(frozen=True, slots=True)
-class Breach:
-    """A rule that held, on settled data, with evidence."""
-
-    rule: Rule
-    run: Run
-    evidence: Evidence
+from notaus.core.watch import deployed_from
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,42 +33,12 @@ class Proposal:
 
 def decide(turn: Turn) -> None:
     """A breach safer than the present rung first, then a verdict that is due, then a breach no safer than the rung."""
-    breaches = standing_breaches(turn)
-    _propose(turn, [(b, b.rule.then) for b in breaches if safer(turn, b.rule.then)])
+    breaches = [*standing(turn), *blind(turn)]
+    _propose(turn, [(b, b.wants) for b in breaches if safer(turn, b.wants)])
     judge_step(turn)
-    rest = [b for b in breaches if not _handled(turn, b.rule, b.run) and not safer(turn, b.rule.then)]
-    _no_safer(turn, rest)
-
-
-def standing_breaches(turn: Turn) -> list[Breach]:
-    """The rules whose hold may act now; one without evidence sends its notice instead."""
-    found = []
-    for rule in turn.service.rules:
-        if rule.then == INVESTIGATE or rule.trigger or not stands(turn, rule):
-            continue
-        run = (turn.holds or {})[rule.name].breach
-        assert run is not None
-        if _handled(turn, rule, run):
-            continue
-        evidence = evidence_of(turn, rule, run)
-        if evidence.sufficient:
-            end_notice(turn, f"evidence:{rule.name}")
-            found.append(Breach(rule, run, evidence))
-        elif turn.rule_state(rule.name).thin != run.start:
-            turn.mark(rule.name, thin=run.start)
-            notice(turn, f"evidence:{rule.name}", rule.severity, f"{rule.name}: {evidence.text}", rule.condition)
-    return found
-
-
-def evidence_of(turn: Turn, rule: Rule, run: Run) -> Evidence:
-    """The gate of spec 4, by the learned (or given) baseline."""
-    baselines = turn.service.baselines if turn.service.baselines is not None else turn.state.baselines
-    return gather(rule, run, turn.service, turn.history, baselines, first_counted(turn, rule))
-
-
-def _handled(turn: Turn, rule: Rule, run: Run) -> bool:
-    """Whether this hold, at an earlier tick or at this one, has had what it may cause: it acts once (spec 5)."""
-    return turn.rule_state(rule.name).handled == run.start
+    rest = [b for b in breaches if not b.handled(turn) and not safer(turn, b.wants)]
+    _no_safer(turn, [b for b in rest if b.run is not None])
+    _as_wanted(turn, [b for b in rest if b.run is None])
 
 
 def safer(turn: Turn, rung: str) -> bool:
@@ -106,7 +67,7 @@ def _propose(turn: Turn, wanted: list[tuple[Breach, str]]) -> None:
     if acting:
         _act(turn, acting, proposals)
     for proposal in proposals:
-        if _handled(turn, proposal.breach.rule, proposal.breach.run):
+        if proposal.breach.handled(turn):
             continue
         if proposal.ruling.permit is Permit.ASK:
             _ask(turn, proposal)
@@ -139,14 +100,15 @@ def _act(turn: Turn, acting: list[Proposal], all_: list[Proposal]) -> None:
     move = Move(
         best.rung,
         tuple(p.breach.rule for p in carried),
-        f"{best.breach.rule.name}: {best.breach.rule.condition}; seen: {readings(turn, best.breach.rule)}"
-        f"{f'; {best.ruling.reason}' if best.ruling.reason else ''}",
+        f"{best.breach.reason(turn)}{f'; {best.ruling.reason}' if best.ruling.reason else ''}",
         version=best.ruling.version,
         away_from=best.ruling.away_from,
-        evidence={p.breach.rule.name: p.breach.evidence for p in carried},
+        evidence={name: known for p in carried for name, known in p.breach.known.items()},
         lesser=tuple(p.breach.rule.name for p in carried if _rank(turn, p.rung) < _rank(turn, best.rung)),
     )
     take(turn, move)
+    if any(p.breach.run is None for p in carried):
+        blinded(turn, best.rung)
     if best.blocked:
         call_for_help(turn)
 
@@ -160,34 +122,37 @@ def _refused(turn: Turn, rule: Rule) -> bool:
 
 def _ask(turn: Turn, proposal: Proposal) -> None:
     breach, ruling = proposal.breach, proposal.ruling
-    handle(turn, breach.rule)
-    if _refused(turn, breach.rule):
+    breach.handle(turn)
+    if breach.run is not None and _refused(turn, breach.rule):
         return
     if proposal.blocked:
         turn.open(ruling.severity or breach.rule.severity)
         call_for_help(turn)
+    if breach.run is None:
+        ruling = replace(ruling, reason=f"{breach.reason(turn)}; {ruling.reason}")
     approval.ask(turn, breach.rule, proposal.rung, ruling, breach.evidence)
 
 
 def _tell(turn: Turn, proposal: Proposal) -> None:
-    """People hear once a hold why nothing is done."""
+    """People hear once a hold, or a stretch of blindness, why nothing is done."""
     breach, ruling = proposal.breach, proposal.ruling
-    rule, start = breach.rule, breach.run.start
-    if ruling.permit is Permit.HOLD_BACK:
-        turn.mark(rule.name, held_back=start)
-    if turn.rule_state(rule.name).told == start:
+    rule = breach.rule
+    if ruling.permit is Permit.HOLD_BACK and breach.run is not None:
+        turn.mark(rule.name, held_back=breach.run.start)
+    if breach.told(turn):
         return
-    turn.mark(rule.name, told=start)
+    breach.mark_told(turn)
     if ruling.permit is Permit.TELL:
-        turn.mark(rule.name, handled=start)
+        breach.handle(turn)
     turn.open(rule.severity)
     turn.join((rule.name,))
-    describe(turn, [rule], {rule.name: breach.evidence})
+    describe(turn, [breach.rule], breach.known)
     if proposal.blocked:
         call_for_help(turn)
     fact(turn, action=f"none: {ruling.reason}", by_hand=by_hand(turn, proposal.rung, ruling.version))
     severity = ruling.severity or rule.severity
-    tell(turn, f"{rule.name}: nothing was done", ruling.reason, loud=True, severity=severity)
+    what = rule.name if breach.run is not None else f"{rule.name} is blind"
+    tell(turn, f"{what}: nothing was done", ruling.reason, loud=True, severity=severity)
 
 
 def _warn_of_override(turn: Turn, breaches: list[Breach]) -> None:
@@ -196,11 +161,11 @@ def _warn_of_override(turn: Turn, breaches: list[Breach]) -> None:
     assert incident.override is not None
     for breach in breaches:
         rule = breach.rule
-        if turn.rule_state(rule.name).told == breach.run.start:
+        if breach.told(turn):
             continue
-        turn.mark(rule.name, told=breach.run.start)
+        breach.mark_told(turn)
         turn.join((rule.name,))
-        describe(turn, [rule], {rule.name: breach.evidence})
+        describe(turn, [breach.rule], breach.known)
         fact(turn, by_hand=by_hand(turn, rule.then))
         tell(
             turn,
@@ -372,9 +337,10 @@ def _no_safer(turn: Turn, breaches: list[Breach]) -> None:
             _join(turn, breach)
         return
     if incident is not None and incident.settled_at is not None and not turn.overridden:
-        for breach in [b for b in breaches if b.run.start <= (incident.settled_at or 0)]:
+        before = [b for b in breaches if b.run is not None and b.run.start <= incident.settled_at]
+        for breach in before:
             _show(turn, breach)
-        breaches = [b for b in breaches if b.run.start > (incident.settled_at or 0)]
+        breaches = [b for b in breaches if b not in before]
     further = next_rung(turn)
     if further is not None:
         _propose(turn, [(breach, further) for breach in breaches])
@@ -390,28 +356,28 @@ def _join(turn: Turn, breach: Breach) -> None:
     """A further breach joins the incident and its verdict."""
     step = turn.open_incident.step
     assert step is not None
-    handle(turn, breach.rule)
+    breach.handle(turn)
     turn.join((breach.rule.name,))
     joined = tuple(dict.fromkeys((*step.rules, breach.rule.name)))
     less = _rank(turn, breach.rule.then) < _rank(turn, step.rung)
     lesser = (*step.lesser, breach.rule.name) if less else step.lesser
     turn.update(step=replace(step, rules=joined, lesser=tuple(dict.fromkeys(lesser))))
-    describe(turn, [turn.service.rule(n) for n in joined], {breach.rule.name: breach.evidence})
+    describe(turn, [turn.service.rule(n) for n in joined], breach.known)
     tell(turn, f"{breach.rule.name} has joined", breach.rule.condition, severity=breach.rule.severity)
 
 
 def _show(turn: Turn, breach: Breach) -> None:
     """A hold that began before the verdict: shown, and acted on once it has broken and begun anew."""
-    handle(turn, breach.rule)
+    breach.handle(turn)
     turn.join((breach.rule.name,))
     tell(turn, f"{breach.rule.name} holds since before the verdict: no step", breach.rule.condition)
 
 
 def _no_rung_left(turn: Turn, breach: Breach) -> None:
-    handle(turn, breach.rule)
+    breach.handle(turn)
     turn.open(breach.rule.severity)
     turn.join((breach.rule.name,))
-    describe(turn, [breach.rule], {breach.rule.name: breach.evidence})
+    describe(turn, [breach.rule], breach.known)
     safest = turn.service.ladder.safest.name
     if turn.service.ladder.place_of(safest) > (turn.place or ()):
         fact(turn, by_hand=by_hand(turn, safest))
@@ -419,22 +385,38 @@ def _no_rung_left(turn: Turn, breach: Breach) -> None:
     tell(turn, f"{breach.rule.name}: no rung is left", loud=True, severity=Severity.CRITICAL)
 
 
+def _as_wanted(turn: Turn, blind: list[Breach]) -> None:
+    """What is in force already is what blindness calls for: it has had its step, and is no reason to undo a later one."""
+    for breach in blind:
+        if turn.place is not None and _rank(turn, breach.wants) <= turn.place:
+            breach.handle(turn)
+
+
 def lift(turn: Turn, lock: Lock) -> None:
     """At the end of a hold: breaches that stood during it, and still stand, ask for approval."""
+    back = _held_back(turn)
     turn.change(lock=None)
+    for breach in back:
+        ruling = rule_on(turn, breach.rule, breach.run, breach.wants)
+        if ruling.permit not in (Permit.ACT, Permit.ASK):
+            breach.mark_told(turn, False)  # the next decision tells why nothing is done
+        else:
+            breach.handle(turn)
+            reason = f"the hold by {lock.by} is over, and the breach still stands"
+            approval.ask(turn, breach.rule, breach.wants, replace(ruling, reason=reason), breach.evidence)
+
+
+def _held_back(turn: Turn) -> list[Breach]:
+    """What the hold that is in force kept from acting, and still calls for a step."""
+    found = []
     for rule in turn.service.rules:
-        state = turn.rule_state(rule.name)
-        if state.held_back is None:
+        since = turn.rule_state(rule.name).held_back
+        if since is None:
             continue
         turn.mark(rule.name, held_back=None)
-        run = (turn.holds or {}).get(rule.name)
-        breach = run.breach if run is not None else None
-        if breach is None or breach.start != state.held_back or not safer(turn, rule.then):
-            continue
-        ruling = rule_on(turn, rule, breach, rule.then)
-        if ruling.permit not in (Permit.ACT, Permit.ASK):
-            turn.mark(rule.name, told=None)  # the next decision tells why nothing is done
-        else:
-            handle(turn, rule)
-            reason = f"the hold by {lock.by} is over, and the breach still stands"
-            approval.ask(turn, rule, rule.then, replace(ruling, reason=reason), evidence_of(turn, rule, breach))
+        hold = (turn.holds or {}).get(rule.name)
+        run = hold.breach if hold is not None else None
+        if run is not None and run.start == since:
+            found.append(Breach(rule, run, evidence_of(turn, rule, run)))
+    found += [b for b in blind(turn) if rule_on(turn, b.rule, None, b.wants).permit is Permit.HOLD_BACK]
+    return [breach for breach in found if safer(turn, breach.wants)]

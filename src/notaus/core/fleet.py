@@ -9,7 +9,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from notaus.core import action, approval, decision, foreign, orders, restore, split, watch
-from notaus.core.action import Move, take
 from notaus.core.effect import Effect, Outcome, Send
 from notaus.core.event import (
     ChecksEnded,
@@ -27,7 +26,6 @@ from notaus.core.event import (
 )
 from notaus.core.hold import Hold
 from notaus.core.incident import Incident, Phase
-from notaus.core.limits import Permit, rule_on
 from notaus.core.paging import by_hand, count_impact, end_notice, fact, keep_receipt, notice, tell
 from notaus.core.rule import Severity
 from notaus.core.sample import History
@@ -120,6 +118,7 @@ def _tick(turn: Turn, event: Polled) -> None:
         return
     turn.change(tick=event.tick)
     turn.holds = watch.evaluate(turn)
+    watch.see(turn)
     lock = turn.state.lock
     if lock is not None and turn.at >= lock.until:
         decision.lift(turn, lock)
@@ -129,7 +128,6 @@ def _tick(turn: Turn, event: Polled) -> None:
     watch.notify(turn)
     split.watch(turn)
     decision.decide(turn)
-    _act_on_blindness(turn)
     action.retry(turn)
     restore.watch(turn)
     count_impact(turn)
@@ -151,28 +149,6 @@ def _tell_if_unreadable(turn: Turn) -> None:
     if blind_for >= UNREADABLE:
         severity = Severity.CRITICAL if blind_for >= watch.CRITICALLY_BLIND else Severity.WARNING
         notice(turn, "blind:world", severity, "blind: what is in force cannot be read", failing)
-
-
-def _act_on_blindness(turn: Turn) -> None:
-    """`on_blind: RUNG`, the only step that missing data may cause."""
-    for rule in watch.blind_breaches(turn):
-        assert rule.on_blind is not None
-        acted = turn.rule_state(rule.name).blinded  # like a hold, it acts once
-        if decision.safer(turn, rule.on_blind) and not turn.overridden and not acted:
-            ruling = rule_on(turn, rule, None, rule.on_blind)
-            if ruling.permit is Permit.ACT:
-                _have_acted(turn, rule.on_blind)
-                blinded = replace(rule, trigger=True)
-                take(turn, Move(rule.on_blind, (blinded,), f"{rule.name} is blind", version=ruling.version))
-
-
-def _have_acted(turn: Turn, rung: str) -> None:
-    """What is blind by now, and calls for no more than `rung`, has had its step."""
-    place = turn.service.ladder.place_of
-    for rule in turn.service.rules:
-        blind = turn.rule_state(rule.name).blind is not None
-        if blind and rule.on_blind is not None and place(rule.on_blind) <= place(rung):
-            turn.mark(rule.name, blinded=True)
 
 
 def _lever_ended(turn: Turn, event: LeverEnded) -> None:

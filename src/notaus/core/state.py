@@ -42,6 +42,8 @@ class RuleState:
     """Why it is blind: `reads fail`, `traffic is gone`, `no values come any more`."""
     blinded: bool = False
     """Whether this stretch of blindness has had the step that it may cause: it acts no more."""
+    blind_told: bool = False
+    """Whether people know why this stretch of blindness has had no step."""
     past: tuple[Run, ...] = ()
     """Its recent runs that have ended, oldest first."""
 
@@ -75,6 +77,8 @@ class Request:
     deployment: str | None = None
     """The live deployment it was asked about."""
     reminders: int = 0
+    blind: tuple[str, ...] = ()
+    """Those of its rules that ask since they are blind (`on_blind`), not for their condition."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -177,12 +177,16 @@ def _investigate(turn: Turn, rule: Rule, hold: Hold) -> None:
         tell(turn, title, condition(rule), *_values(turn, rule))
 
 
-def _blindness(turn: Turn) -> None:
-    """One notice per cause, while a rule cannot be evaluated that could be before (spec 3, 18)."""
+def see(turn: Turn) -> None:
+    """Remember of each rule whether it can be evaluated, and if not, since when and why."""
     rules = [rule for rule in turn.service.rules if not rule.trigger]
     turn.mark_all({rule.name: _sight(turn, rule, (turn.holds or {})[rule.name]) for rule in rules})
+
+
+def _blindness(turn: Turn) -> None:
+    """One notice per cause, while a rule cannot be evaluated that could be before (spec 3, 18)."""
     causes: dict[str, list[tuple[Rule, int]]] = {}
-    for rule in rules:
+    for rule in turn.service.rules:
         cause, lasted = turn.rule_state(rule.name).blind, blind_for(turn, rule)
         if cause is not None and lasted >= rule.blind_after:
             causes.setdefault(cause, []).append((rule, lasted))
@@ -204,7 +208,7 @@ def _sight(turn: Turn, rule: Rule, hold: Hold) -> dict[str, object]:
     """Since when the rule has been blind, and why: what to remember of it."""
     cause = _cause(turn, rule, hold)
     if cause is None:
-        return {"evaluated": turn.at, "blind": None, "blinded": False}
+        return {"evaluated": turn.at, "blind": None, "blinded": False, "blind_told": False}
     state = turn.rule_state(rule.name)
     since = state.evaluated if state.evaluated is not None else turn.at - turn.service.step
     if hold.known is not None:
@@ -264,17 +268,6 @@ def _had_values(turn: Turn, signal: str, at: int) -> bool:
         return False
     times = range(at - REGULAR * turn.service.step, at + 1, turn.service.step)
     return all(getattr(turn.history.at(signal, time), "known", False) for time in times)
-
-
-def blind_breaches(turn: Turn) -> list[Rule]:
-    """Rules that have been blind for long enough, and whose service wants a step then (`on_blind`)."""
-    return [
-        rule
-        for rule in turn.service.rules
-        if rule.on_blind is not None
-        and turn.rule_state(rule.name).blind is not None
-        and blind_for(turn, rule) >= rule.blind_after
-    ]
 
 
 def across_deployments(turn: Turn) -> None:

@@ -48,11 +48,11 @@ MUTANTS = (
         "tests/core/test_own_levers.py::test_what_is_dropped_with_an_unknown_end_is_told_and_not_begun_again_by_itself",
     ),
     Mutant(
-        "core/fleet.py",
-        "if blind and rule.on_blind is not None and",
-        "if blind and rule.on_blind is not None and rung == '' and",
+        "core/breach.py",
+        "if is_blind and place",
+        "if is_blind and rung == '' and place",
         "a second rule with `on_blind` overrules whoever put the service back",
-        "tests/core/test_watch.py::test_blindness_that_has_acted_acts_no_more_when_its_incident_is_closed",
+        "tests/core/test_breach.py::test_blindness_that_has_acted_acts_no_more_when_its_incident_is_closed",
     ),
     Mutant(
         "core/foreign.py",
@@ -286,11 +286,11 @@ MUTANTS = (
         "tests/core/test_watch.py::test_a_key_that_cannot_be_read_for_minutes_is_told",
     ),
     Mutant(
-        "core/fleet.py",
-        "and not turn.overridden and not acted:",
-        "and not turn.overridden:",
+        "core/breach.py",
+        "or turn.overridden or breach.handled(turn):\n",
+        "or turn.overridden:\n",
         "one stretch of blindness acts again and again",
-        "tests/core/test_watch.py::test_on_blind_steps_once_per_stretch_of_blindness",
+        "tests/core/test_breach.py::test_on_blind_steps_once_per_stretch_of_blindness",
     ),
     Mutant(
         "core/fleet.py",
