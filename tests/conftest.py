@@ -28,25 +28,34 @@ structlog.configure(
 
 LONG = (
     "test_replicas.py",
-    "test_test.py",
-    "test_wrangler.py",
     "test_demo.py",
-    "test_orders.py",
+    "test_without_daemon.py",
     "test_exploration.py",
     "test_replicas_in_a_pull.py",
-    "test_crash.py",
-    "test_without_daemon.py",
     "test_processes.py",
-    "test_load.py",
-    "test_approval.py",
-    "test_secrets.py",
-    "test_sources.py",
-    "test_description.py",
+    "test_wrangler.py",
+    "test_orders.py",
+    "test_crash.py",
     "test_collector.py",
+    "test_approval.py",
     "test_drill.py",
+    "test_load.py",
+    "test_sources.py",
+    "test_test.py",
     "test_workerd_loop.py",
+    "test_app.py",
+    "test_secrets.py",
+    "test_description.py",
+    "test_answers.py",
+    "test_configuration.py",
+    "test_codec.py",
+    "test_exercise.py",
+    "test_walk.py",
+    "test_deploy.py",
+    "test_check.py",
+    "test_program.py",
 )
-"""Files that take half a minute or more, most of it waiting for real processes; the longest first."""
+"""Files that take a quarter of a minute or more beside others; the longest first."""
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from fractions import Fraction
 
 import pytest
 
+from notaus.core.deployment import Average
 from notaus.core.effect import Outcome
-from notaus.core.event import Answer, Close, Hold
+from notaus.core.event import Answer, Close, Hold, Started
 from notaus.core.incident import Phase
-from notaus.core.rule import Rule, Severity
-from tests.builders import STEP, Situation, a_rate, a_rule, a_service, a_situation
+from notaus.core.rule import NoData, Rule, Severity
+from notaus.core.sample import Sample
+from notaus.core.service import Requirement
+from tests.builders import KV_RULES, STEP, Situation, a_rate, a_rollback_service, a_rule, a_service, a_situation
 
 BAD = {"native.error_rate": 0.05}
 FAILING = {"r2.failures": 9}
@@ -19,8 +23,8 @@ LONG = 420
 """Seconds after which a rule is blind and has acted."""
 
 
-def on_blind(**given: object) -> Rule:
-    return a_rule("native.error_rate > 3%", 180, "emergency", name="errors high", on_blind="disabled", **given)
+def on_blind(name: str = "errors high", **given: object) -> Rule:
+    return a_rule("native.error_rate > 3%", 180, "emergency", name=name, on_blind="disabled", **given)
 
 
 def unseen(*rules: Rule, **given: object) -> Situation:
@@ -158,7 +162,7 @@ def test_blindness_during_a_hold_of_every_step_is_told_and_asks_at_its_end() -> 
     situation.run(900)
     assert situation.rungs == []
     told = [m for m in situation.said if "nothing was done" in m.title]
-    assert [m.title for m in told] == ["pix: errors high is blind: nothing was done"]
+    assert [m.title for m in told] == ["pix: blind: errors high: nothing was done"]
     assert "a hold by bob is in force: migration" in told[0].lines
     situation.run(330)
     request = situation.state.request
@@ -194,7 +198,7 @@ def test_blindness_waits_for_room_and_says_so_once() -> None:
     situation.run(900)
     assert situation.rungs == []
     told = [m for m in situation.said if "nothing was done" in m.title]
-    assert [(m.title, m.severity) for m in told] == [("pix: errors high is blind: nothing was done", Severity.CRITICAL)]
+    assert [(m.title, m.severity) for m in told] == [("pix: blind: errors high: nothing was done", Severity.CRITICAL)]
     situation.service = replace(situation.service, max_actions=1)
     situation.tick()
     assert situation.rungs == ["disabled"]
@@ -230,3 +234,184 @@ def test_what_is_only_under_way_is_not_what_blindness_wants() -> None:
     situation.end_lever(situation.pulled[0], Outcome.REFUSED)
     situation.tick(FAILING)
     assert situation.rungs == ["emergency", "disabled"]
+
+
+def test_blind_rules_that_would_only_notify_do_not_stand_in_the_way_of_their_step() -> None:
+    """`on_blind` of the whole service, an outage in which reads and writes fail: the service was stopped by a crash of ours."""
+    rules = tuple(replace(rule, on_blind="disabled") for rule in KV_RULES)
+    situation = a_situation(a_service(rules=rules), levers=Outcome.FAILED)
+    situation.pending = frozenset(situation.service.signals)
+    situation.run(600)
+    assert situation.state.stopped is None
+    assert set(situation.rungs) == {"disabled"}
+    assert situation.state.incident is not None
+    assert situation.state.incident.phase is Phase.ACTING
+
+
+def test_several_blind_rules_are_told_in_one_page() -> None:
+    situation = unseen(on_blind(), on_blind(name="errors"), max_actions=0)
+    situation.run(900)
+    told = [m.title for m in situation.said if "nothing was done" in m.title]
+    assert told == ["pix: blind: errors high, errors: nothing was done"]
+
+
+def test_a_question_about_a_condition_is_withdrawn_when_it_clears_however_late_the_samples_come() -> None:
+    """With samples that come two minutes late every rule is blind in name; what they say counts all the same."""
+    situation = a_situation(a_service(rules=(on_blind(approval=True),)))
+    situation.run(240, BAD)
+    assert situation.state.request is not None
+    late: list[tuple[Sample, ...]] = []
+    for _ in range(40):
+        situation.at += STEP
+        poll = situation.poll({})
+        readings = dict(poll.readings)
+        late.append(tuple(readings.pop("native.error_rate")))
+        if len(late) > 8:
+            readings["native.error_rate"] = late.pop(0)
+        situation.take(replace(poll, readings=readings))
+    assert situation.state.request is None
+    assert "the condition has cleared" in [line for message in situation.said for line in message.lines]
+
+
+@pytest.mark.parametrize("then", ["reduced", "emergency"])
+def test_a_rule_that_stands_and_is_blind_calls_for_one_step_at_a_time(then: str) -> None:
+    """`no_data: breach` and blindness come due at one tick: refused, the step was tried and paged at every tick."""
+    rule = a_rule("r2.failures > 5", 300, then, name="unknown", on_blind="disabled", no_data=NoData.BREACH)
+    situation = a_situation(a_service(rules=(rule,)), levers=Outcome.REFUSED)
+    situation.run(2400)
+    situation.run(480, {"r2.failures": None})
+    assert situation.rungs == [then, "disabled"]
+    assert situation.state.incident is not None
+    assert situation.state.incident.rules == ("unknown",)
+
+
+def test_an_approval_of_a_step_in_the_dark_is_not_measured_by_a_hold_from_before() -> None:
+    """The bad minutes before the data stopped were no new deployment's: that is not what was asked about."""
+    rule = a_rule("edge.error_rate > 10%", 120, "rolled_back", name="spike", on_blind="rolled_back")
+    service = replace(a_rollback_service(rules=(rule,)), require=frozenset({Requirement.NEW_SINCE_DEPLOY}))
+    situation = a_situation(service, live="v2")
+    before = {"edge.error_rate": Average(Fraction(1, 5), Fraction(2000), Fraction(10000))}
+    situation.state = replace(situation.state, before=before)
+    situation.run(150, {"edge.error_rate": 0.2})
+    assert (situation.rungs, situation.state.request) == ([], None), "pre-existing: told, and nothing done"
+    situation.pending = frozenset({"edge.error_rate"})
+    situation.run(LONG)
+    assert situation.state.request is not None
+    situation.take(Answer(situation.at, "ann", True))
+    assert situation.rungs == ["v1"]
+
+
+def test_a_no_about_the_condition_stands_though_the_rule_went_blind_before_it() -> None:
+    """People have said no; half an hour of missing data would be taken for another question."""
+    situation = a_situation(a_service(rules=(replace(on_blind(approval=True), then="disabled"),)))
+    situation.run(2400)
+    situation.run(240, BAD)
+    situation.run(LONG, {"native.error_rate": None})
+    request = situation.state.request
+    assert request is not None
+    assert request.blind == ()
+    situation.take(Answer(situation.at, "ann", False))
+    situation.run(300, BAD)
+    assert situation.state.request is None
+
+
+def test_a_blind_rule_does_not_keep_another_ones_step_from_its_verdict() -> None:
+    """A breach that was cured ended in a page that nobody can tell."""
+    breach = a_rule("r2.failures > 5", 300, "reduced", name="failures")
+    situation = unseen(replace(on_blind(), on_blind="reduced"), breach)
+    situation.run(330, FAILING)
+    assert situation.rungs == ["reduced"]
+    situation.run(1200)
+    assert situation.incident.phase is Phase.MITIGATED
+    assert situation.rungs == ["reduced"], "what is in force is what the blind rule wants"
+
+
+def test_an_incident_about_blindness_is_not_over_while_it_lasts() -> None:
+    """'resolved: clear for 30m', and nobody had seen anything for an hour."""
+    situation = unseen(max_actions=0)
+    situation.run(3600)
+    assert situation.state.incident is not None
+    situation.pending = frozenset()
+    situation.run(2100)
+    assert situation.state.incident is None
+
+
+@pytest.mark.parametrize("outcome", [Outcome.FAILED, Outcome.REFUSED])
+def test_a_step_that_came_to_nothing_was_no_step_for_the_other_blind_rules(outcome: Outcome) -> None:
+    """The one that called for it sees again, or was refused; the other stays blind, and nothing is ever done."""
+    rules = (
+        on_blind(),
+        a_rule("proxy.error_rate > 3%", 180, "emergency", name="b", on_blind="reduced", blind_after=600),
+    )
+    situation = unseen(*rules)
+    situation.levers = outcome
+    situation.pending = frozenset({"native.error_rate", "proxy.error_rate"})
+    situation.run(330)
+    assert set(situation.rungs) == {"disabled"}
+    situation.pending = frozenset({"proxy.error_rate"})
+    situation.run(120)
+    situation.levers = Outcome.DONE
+    situation.run(600)
+    assert situation.rungs[-1] == "reduced"
+
+
+@pytest.mark.parametrize("close", [False, True])
+def test_whoever_undoes_a_step_in_the_dark_is_not_overruled_in_the_same_stretch(close: bool) -> None:
+    """An override makes every rule count anew: for as long as its samples take to settle, none of it was blindness."""
+    situation = a_situation(a_service(60, rules=(on_blind(),)))
+    situation.pending = UNSEEN
+    situation.run(600)
+    assert situation.rungs == ["disabled"]
+    situation.key = {"canary_percent": 10, "emergency_proxy": False}
+    situation.run(60)
+    if close:
+        situation.take(Close(situation.at, "ann", situation.incident.id, "mine"))
+    situation.run(3600)
+    assert situation.rungs == ["disabled"]
+    assert not situation.heard("over: blind: reads fail")
+
+
+def test_the_time_in_which_no_daemon_ran_is_no_blindness() -> None:
+    """A host that boots before its network is up would shut a healthy service off at its first tick."""
+    situation = a_situation(a_service(rules=(on_blind(),)))
+    situation.run(600)
+    situation.at += 3600
+    situation.take(Started(situation.at, "config-1"))
+    situation.pending = UNSEEN
+    situation.run(240)
+    assert situation.rungs == []
+    situation.run(120)
+    assert situation.rungs == ["disabled"]
+
+
+def test_a_rollback_in_the_dark_keeps_to_the_limits_of_its_rule() -> None:
+    """`within` of its deployment; and whether it is new since then a person has to say."""
+    within = a_rule(
+        "edge.error_rate > 10%", 120, "rolled_back", name="spike", on_blind="rolled_back", within_of_deploy=600
+    )
+    situation = a_situation(a_rollback_service(rules=(within,)), live="v2")
+    situation.run(1200)
+    situation.pending = frozenset({"edge.error_rate"})
+    situation.run(LONG)
+    assert situation.rungs == []
+    asks = replace(within, within_of_deploy=None)
+    service = replace(a_rollback_service(rules=(asks,)), require=frozenset({Requirement.NEW_SINCE_DEPLOY}))
+    situation = a_situation(service, live="v2")
+    situation.pending = frozenset({"edge.error_rate"})
+    situation.run(LONG)
+    assert situation.rungs == []
+    assert situation.state.request is not None
+    assert "whether it is new since the deployment is not known" in situation.state.request.reason
+
+
+def test_the_verdict_of_a_step_in_the_dark_goes_no_further_by_what_has_not_held() -> None:
+    """Two bad minutes of a rule that only notifies would take the next rung."""
+    rule = a_rule("native.latency_p90 > 600", 600, "investigate", name="slow", on_blind="reduced")
+    situation = a_situation(a_service(rules=(rule,)))
+    situation.pending = frozenset({"native.latency_p90"})
+    situation.run(LONG)
+    assert situation.rungs == ["reduced"]
+    situation.pending = frozenset()
+    situation.run(900, {"native.latency_p90": 700})
+    assert situation.rungs == ["reduced"]
+    assert situation.heard("the action did not help: reduced")

@@ -190,15 +190,13 @@ class Witness:
         return "; ".join(found) or "no rule"
 
     def _blinded(self, pull: Pull, rule: Rule, tick: int) -> None:
-        """One stretch of blindness steps once, unless an override came in between, after which all counts anew."""
+        """One stretch of blindness steps once, whatever people did in between."""
         service, ledger = pull.moment.service, self.world.record.ledgers[pull.moment.service.name]
         self.blind_pulls.append(pull)
         last, self.blind_since[service.name] = self.blind_since.get(service.name), tick
-        moments = self.world.record.moments[service.name]
-        if last is None or any(
-            in_override(m.after) for m in moments if isinstance(m.event, Polled) and m.event.tick > last
-        ):
+        if last is None:
             return
+        moments = self.world.record.moments[service.name]
         settle, step = service.settle(rule), service.step
         times = range(last - settle + step, tick - settle + 1, step)
         reloaded = any(isinstance(m.event, events.Reconfigured) and last < m.event.now <= tick for m in moments)

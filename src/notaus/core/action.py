@@ -22,7 +22,7 @@ from notaus.core.effect import (
 from notaus.core.evidence import Evidence
 from notaus.core.hold import Truth, answer_at
 from notaus.core.incident import Cause, Phase, Step
-from notaus.core.ladder import KvLever, WorkflowLever
+from notaus.core.ladder import KvLever, Place, WorkflowLever
 from notaus.core.limits import held
 from notaus.core.page import Status
 from notaus.core.paging import (
@@ -37,7 +37,7 @@ from notaus.core.paging import (
     tell,
     tell_release,
 )
-from notaus.core.rule import Rule, Severity
+from notaus.core.rule import INVESTIGATE, Rule, Severity
 from notaus.core.state import Write
 from notaus.core.turn import Turn
 from notaus.core.verification import SignalCheck
@@ -71,6 +71,8 @@ class Move:
     """The rung with a lever of its own that is taken back."""
     lesser: tuple[str, ...] = ()
     """Rules that it carries though they call for less."""
+    blind: tuple[str, ...] = ()
+    """Rules that call for it since they are blind."""
 
     @property
     def severity(self) -> Severity:
@@ -92,7 +94,7 @@ def take(turn: Turn, move: Move, *, quiet: bool = False) -> None:
         _lost_sight(turn, left.rung)
     if left is not None and move.rules:  # what is done in its place is judged by what called for it, too
         still = (turn.service.rule(name) for name in left.rules if turn.service.has_rule(name))
-        move = replace(move, rules=tuple(dict.fromkeys((*move.rules, *still))))
+        move = replace(move, rules=tuple(dict.fromkeys((*move.rules, *still))), blind=(*move.blind, *left.blind))
     turn.open(move.severity, quiet=quiet)
     if turn.observing:  # also where a reload turned `act` into `observe` in the middle of it
         turn.update(shadow=True)
@@ -114,6 +116,7 @@ def take(turn: Turn, move: Move, *, quiet: bool = False) -> None:
         accept_changed_secrets=move.accept_changed_secrets,
         undoes=move.undoes,
         lesser=move.lesser,
+        blind=move.blind,
     )
     went = turn.open_incident.went_safest or move.rung == turn.service.ladder.safest.name
     turn.update(went_safest=went)
@@ -448,12 +451,17 @@ def again(turn: Turn, step: Step) -> None:
 
 def still_wanted(turn: Turn, step: Step) -> bool:
     """Whether a rule behind the step has not cleared, as far as is known."""
-    ladder = turn.service.ladder
     rules = [turn.service.rule(name) for name in step.rules if turn.service.has_rule(name)]
     if any(rule.trigger for rule in rules):
         return True
-    named = [rule for rule in rules if ladder.place_of(rule.then) >= ladder.place_of(step.rung)]
+    named = [rule for rule in rules if _named(turn, rule, step) >= turn.service.ladder.place_of(step.rung)]
     return any(_not_cleared(turn, rule, step) for rule in named or rules)
+
+
+def _named(turn: Turn, rule: Rule, step: Step) -> Place:
+    """The place of the rung that the rule called for."""
+    rung = rule.on_blind if rule.name in step.blind and rule.on_blind is not None else rule.then
+    return turn.service.ladder.place_of(rung) if rung != INVESTIGATE else ()
 
 
 def _not_cleared(turn: Turn, rule: Rule, step: Step) -> bool:

@@ -20,8 +20,8 @@ REMINDERS = (300, 900)
 """Seconds after which an unanswered request is told again."""
 
 
-def ask(turn: Turn, rule: Rule, rung: str, ruling: Ruling, evidence: Evidence | None) -> None:
-    """Open a request for the step to `rung`, or join the one that is open for it."""
+def ask(turn: Turn, rule: Rule, rung: str, ruling: Ruling, evidence: Evidence | None, *, blind: bool = False) -> None:
+    """Open a request for the step to `rung`, or join the one that is open for it. It may be a `blind` rule that asks."""
     severity = ruling.severity or rule.severity
     turn.open(severity)
     turn.join((rule.name,))
@@ -29,11 +29,12 @@ def ask(turn: Turn, rule: Rule, rung: str, ruling: Ruling, evidence: Evidence | 
     fact(turn, by_hand=by_hand(turn, rung, ruling.version))
     tell_release(turn, ruling.away_from)
     request = turn.state.request
-    blind = (rule.name,) if _is_blind(turn, rule) else ()
     if request is not None and _covers(turn, request, rung, ruling.version):
+        if blind and rule.name in request.rules:
+            return  # it asks already
         others = tuple(name for name in request.blind if name != rule.name)
         joined = tuple(dict.fromkeys((*request.rules, rule.name)))
-        turn.change(request=replace(request, rules=joined, blind=(*others, *blind)))
+        turn.change(request=replace(request, rules=joined, blind=(*others, rule.name) if blind else others))
         tell(turn, f"{rule.name} has joined the request {request.id}", severity=severity)
         return
     if request is not None:
@@ -52,7 +53,7 @@ def ask(turn: Turn, rule: Rule, rung: str, ruling: Ruling, evidence: Evidence | 
         severity,
         ruling.version,
         live,
-        blind=blind,
+        blind=(rule.name,) if blind else (),
     )
     turn.change(request=request)
     turn.move(Cause.ASKED)
@@ -67,11 +68,6 @@ def ask(turn: Turn, rule: Rule, rung: str, ruling: Ruling, evidence: Evidence | 
         severity=severity,
         also=turn.service.contacts.approvers,
     )
-
-
-def _is_blind(turn: Turn, rule: Rule) -> bool:
-    """Whether the rule calls for a step by its blindness, not by its condition."""
-    return rule.on_blind is not None and turn.rule_state(rule.name).blind is not None and not stands(turn, rule)
 
 
 def _covers(turn: Turn, request: Request, rung: str, version: str | None) -> bool:
@@ -131,7 +127,7 @@ def upkeep(turn: Turn) -> None:
     if request is None:
         return
     rules = [turn.service.rule(name) for name in request.rules if turn.service.has_rule(name)]
-    if all(rule.when and _is_cleared(turn, rule) for rule in rules):
+    if all(rule.when and _is_cleared(turn, rule, request) for rule in rules):
         _end(turn, "withdrawn", "the condition has cleared")
         return
     passed = 0 if turn.state.lock is not None else turn.at - request.counted_at
@@ -153,11 +149,16 @@ def upkeep(turn: Turn) -> None:
         )
 
 
-def _is_cleared(turn: Turn, rule: Rule) -> bool:
+def _is_cleared(turn: Turn, rule: Rule, request: Request) -> bool:
     hold = (turn.holds or {}).get(rule.name)
-    if hold is None or hold.newest is None or turn.rule_state(rule.name).blind is not None:
+    if hold is None or hold.newest is None or _asks_blind(turn, rule, request):
         return False
     return cleared(rule, turn.history, hold.newest, rule.resolve_for, turn.service.step)
+
+
+def _asks_blind(turn: Turn, rule: Rule, request: Request) -> bool:
+    """Whether the rule asks since it is blind, and still is: its newest sample is from before."""
+    return rule.name in request.blind and rule.on_blind is not None and turn.rule_state(rule.name).blind is not None
 
 
 def answer(turn: Turn, order: Answer) -> None:
@@ -189,7 +190,7 @@ def answer(turn: Turn, order: Answer) -> None:
     rules = tuple(turn.service.rule(n) for n in request.rules if turn.service.has_rule(n))
     fact(turn, approval=f"approved by {by}: {_what(turn, request)}", approve="")
     why = f"approved by {by}: {', '.join(request.rules)}"
-    take(turn, Move(request.rung, rules, why, by, request.version, ruling.away_from))
+    take(turn, Move(request.rung, rules, why, by, request.version, ruling.away_from, blind=request.blind))
     turn.answer(True, f"{_what(turn, request)} has begun")
 
 
@@ -200,8 +201,8 @@ def _objection(turn: Turn, request: Request) -> tuple[str | None, Ruling]:
     lock = turn.state.lock
     if lock is not None and (request.version is not None or lock.all):
         return f"a hold by {lock.by} is in force: {lock.reason}", nothing
-    standing = [rule for rule in rules if rule.trigger or stands(turn, rule)]
-    standing += [rule for rule in rules if rule.name in request.blind and _is_blind(turn, rule)]
+    in_the_dark = [rule for rule in rules if _asks_blind(turn, rule, request)]
+    standing = [rule for rule in rules if rule.trigger or stands(turn, rule)] or in_the_dark
     if not standing:
         return "the condition is not true any more", nothing
     view = turn.state.view
@@ -212,7 +213,7 @@ def _objection(turn: Turn, request: Request) -> tuple[str | None, Ruling]:
         and view.live.id != request.deployment
     ):
         return "another deployment is live by now", nothing
-    hold = (turn.holds or {}).get(standing[0].name)
+    hold = (turn.holds or {}).get(standing[0].name) if standing is not in_the_dark else None
     ruling = rule_on(turn, standing[0], hold.breach if hold is not None else None, request.rung)
     if ruling.permit in (Permit.TELL, Permit.WAIT, Permit.HOLD_BACK):
         return ruling.reason, ruling

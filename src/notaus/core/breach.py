@@ -94,21 +94,25 @@ def evidence_of(turn: Turn, rule: Rule, run: Run) -> Evidence:
 
 
 def blind(turn: Turn) -> list[Breach]:
-    """The rules whose blindness may act now (`on_blind`), the only step that missing data may cause."""
+    """The rules whose blindness may act now (`on_blind`), the only step that missing data may cause.
+
+    What was not seen before the rule counted (the reload, the override, the deployment that it judges) is no reason.
+    """
     found = []
-    for rule in turn.service.rules:
-        breach = Breach(rule, None)
-        if rule.on_blind is None or turn.overridden or breach.handled(turn):
-            continue
-        if turn.rule_state(rule.name).blind is not None and blind_for(turn, rule) >= rule.blind_after:
+    for breach in _blind(turn):
+        counted = min(blind_for(turn, breach.rule), turn.at - first_counted(turn, breach.rule))
+        if not turn.overridden and not breach.handled(turn) and counted >= breach.rule.blind_after:
             found.append(breach)
     return found
 
 
-def blinded(turn: Turn, rung: str) -> None:
-    """What is blind by now, and calls for no more than `rung`, has had its step."""
-    place = turn.service.ladder.place_of
-    for rule in turn.service.rules:
-        is_blind = rule.on_blind is not None and turn.rule_state(rule.name).blind is not None
-        if is_blind and place(rule.on_blind or rung) <= place(rung):
-            Breach(rule, None).handle(turn)
+def _blind(turn: Turn) -> list[Breach]:
+    rules = (rule for rule in turn.service.rules if rule.on_blind is not None)
+    return [Breach(rule, None) for rule in rules if turn.rule_state(rule.name).blind is not None]
+
+
+def as_wanted(turn: Turn) -> None:
+    """What is in force is what a blind rule calls for: it has had its step, and is no reason to undo a person's later one."""
+    for breach in _blind(turn):
+        if turn.place is not None and turn.service.ladder.place_of(breach.wants) <= turn.place:
+            breach.handle(turn)

@@ -6,16 +6,16 @@ from dataclasses import dataclass, replace
 
 from notaus.core import approval
 from notaus.core.action import Move, free_lesser, has_own_lever, still_wanted, stuck, take
-from notaus.core.breach import Breach, blind, blinded, evidence_of, standing
+from notaus.core.breach import Breach, as_wanted, blind, evidence_of, standing
 from notaus.core.deployment import Doubt
 from notaus.core.hold import Hold, Run
 from notaus.core.incident import HELPED, Cause, Incident, Phase, Step
 from notaus.core.ladder import Place
 from notaus.core.limits import Permit, Ruling, rule_instead, rule_on
 from notaus.core.paging import by_hand, call_for_help, describe, fact, tell
-from notaus.core.rule import Rule, Severity
+from notaus.core.rule import INVESTIGATE, Rule, Severity
 from notaus.core.state import Lock
-from notaus.core.turn import Turn
+from notaus.core.turn import Turn, stands
 from notaus.core.verdict import Verdict, due_at, signal_checks, verdict
 from notaus.core.watch import deployed_from
 
@@ -30,15 +30,21 @@ class Proposal:
     blocked: bool = False
     """The rung that it wanted is out of reach: this one, or nothing, is in its place."""
 
+    def says_the_same_as(self, other: Proposal) -> bool:
+        """Whether both are about blindness, and nothing is done for one reason."""
+        blind = self.breach.run is None and other.breach.run is None
+        return blind and (self.rung, self.ruling) == (other.rung, other.ruling)
+
 
 def decide(turn: Turn) -> None:
     """A breach safer than the present rung first, then a verdict that is due, then a breach no safer than the rung."""
-    breaches = [*standing(turn), *blind(turn)]
-    _propose(turn, [(b, b.wants) for b in breaches if safer(turn, b.wants)])
+    as_wanted(turn)
+    breaches = standing(turn)
+    held = {breach.rule.name for breach in breaches}
+    in_the_dark = [breach for breach in blind(turn) if breach.rule.name not in held]
+    _propose(turn, [(b, b.wants) for b in (*breaches, *in_the_dark) if safer(turn, b.wants)])
     judge_step(turn)
-    rest = [b for b in breaches if not b.handled(turn) and not safer(turn, b.wants)]
-    _no_safer(turn, [b for b in rest if b.run is not None])
-    _as_wanted(turn, [b for b in rest if b.run is None])
+    _no_safer(turn, [b for b in breaches if not b.handled(turn) and not safer(turn, b.wants)])
 
 
 def safer(turn: Turn, rung: str) -> bool:
@@ -67,12 +73,12 @@ def _propose(turn: Turn, wanted: list[tuple[Breach, str]]) -> None:
     if acting:
         _act(turn, acting, proposals)
     for proposal in proposals:
-        if proposal.breach.handled(turn):
+        if proposal.breach.handled(turn) or (proposal.breach.run is None and not safer(turn, proposal.rung)):
             continue
         if proposal.ruling.permit is Permit.ASK:
             _ask(turn, proposal)
         else:
-            _tell(turn, proposal)
+            _tell(turn, proposal, [p for p in proposals if p is not proposal and p.says_the_same_as(proposal)])
 
 
 def _proposal(turn: Turn, breach: Breach, rung: str) -> Proposal:
@@ -90,10 +96,15 @@ def _rank(turn: Turn, rung: str) -> Place:
 
 
 def _act(turn: Turn, acting: list[Proposal], all_: list[Proposal]) -> None:
-    """The safest wins, and one incident carries every breach that called for it or less."""
+    """The safest wins, and one incident carries every breach that called for it or less.
+
+    A blind rule would keep the step of another from its verdict: it joins only one that it could have caused.
+    """
     best = max(acting, key=lambda p: _rank(turn, p.rung))
     joining = (Permit.ACT, Permit.ASK, Permit.WAIT)  # what would ask or wait for less has nothing left to ask for
     carried = [p for p in all_ if p.ruling.permit in joining and _rank(turn, p.rung) <= _rank(turn, best.rung)]
+    if best.breach.run is not None:
+        carried = [p for p in carried if p.breach.run is not None]
     request = turn.state.request
     if request is not None and _rank(turn, request.rung) <= _rank(turn, best.rung):
         approval.supersede(turn, best.breach.rule)
@@ -105,10 +116,11 @@ def _act(turn: Turn, acting: list[Proposal], all_: list[Proposal]) -> None:
         away_from=best.ruling.away_from,
         evidence={name: known for p in carried for name, known in p.breach.known.items()},
         lesser=tuple(p.breach.rule.name for p in carried if _rank(turn, p.rung) < _rank(turn, best.rung)),
+        blind=tuple(p.breach.rule.name for p in carried if p.breach.run is None),
     )
     take(turn, move)
-    if any(p.breach.run is None for p in carried):
-        blinded(turn, best.rung)
+    for proposal in carried:
+        proposal.breach.handle(turn)
     if best.blocked:
         call_for_help(turn)
 
@@ -130,28 +142,30 @@ def _ask(turn: Turn, proposal: Proposal) -> None:
         call_for_help(turn)
     if breach.run is None:
         ruling = replace(ruling, reason=f"{breach.reason(turn)}; {ruling.reason}")
-    approval.ask(turn, breach.rule, proposal.rung, ruling, breach.evidence)
+    approval.ask(turn, breach.rule, proposal.rung, ruling, breach.evidence, blind=breach.run is None)
 
 
-def _tell(turn: Turn, proposal: Proposal) -> None:
-    """People hear once a hold, or a stretch of blindness, why nothing is done."""
+def _tell(turn: Turn, proposal: Proposal, alike: list[Proposal]) -> None:
+    """People hear once a hold, or a stretch of blindness, why nothing is done; `alike` is told along with it."""
     breach, ruling = proposal.breach, proposal.ruling
     rule = breach.rule
     if ruling.permit is Permit.HOLD_BACK and breach.run is not None:
         turn.mark(rule.name, held_back=breach.run.start)
     if breach.told(turn):
         return
-    breach.mark_told(turn)
-    if ruling.permit is Permit.TELL:
-        breach.handle(turn)
+    together = [breach, *(p.breach for p in alike)]
+    for each in together:
+        each.mark_told(turn)
+        if ruling.permit is Permit.TELL:
+            each.handle(turn)
     turn.open(rule.severity)
-    turn.join((rule.name,))
-    describe(turn, [breach.rule], breach.known)
+    turn.join(tuple(each.rule.name for each in together))
+    describe(turn, [each.rule for each in together], breach.known)
     if proposal.blocked:
         call_for_help(turn)
     fact(turn, action=f"none: {ruling.reason}", by_hand=by_hand(turn, proposal.rung, ruling.version))
     severity = ruling.severity or rule.severity
-    what = rule.name if breach.run is not None else f"{rule.name} is blind"
+    what = rule.name if breach.run is not None else f"blind: {', '.join(each.rule.name for each in together)}"
     tell(turn, f"{what}: nothing was done", ruling.reason, loud=True, severity=severity)
 
 
@@ -221,8 +235,8 @@ def _not_resolved(turn: Turn, incident: Incident, lines: tuple[str, ...]) -> Non
     """The next safer rung, as far as steps may go that no rule named; with none left, people."""
     step = incident.step
     assert step is not None
-    rules = _rules_of(turn, step)
-    further = next_rung(turn)
+    named, further = _rules_of(turn, step), next_rung(turn)
+    rules = tuple(rule for rule in named if rule.name not in step.blind or _holds(turn, rule))
     if further is not None and rules:
         run = _standing_run(turn, rules)
         ruling = rule_on(turn, replace(rules[0], approval=False), run, further)
@@ -241,7 +255,7 @@ def _not_resolved(turn: Turn, incident: Incident, lines: tuple[str, ...]) -> Non
             return
         _wait_for_room(turn, step, (*lines, f"The next rung would be {further}: {ruling.reason}."))
         return
-    describe(turn, rules, {})
+    describe(turn, named, {})
     fact(turn, cohorts=cohorts(turn))
     call_for_help(turn)
     turn.move(Cause.NOT_HELPED)
@@ -250,6 +264,13 @@ def _not_resolved(turn: Turn, incident: Incident, lines: tuple[str, ...]) -> Non
     if asked is not None and rules:
         reason = Ruling(Permit.ASK, f"{step.label} did not help, and no step goes further by itself", Severity.CRITICAL)
         approval.ask(turn, rules[0], asked.name, reason, None)
+
+
+def _holds(turn: Turn, rule: Rule) -> bool:
+    """Whether a rule that was blind when the step was taken has held since, with evidence: before that it is no reason."""
+    hold = _hold_of(turn, rule)
+    run = hold.breach if hold is not None and rule.then != INVESTIGATE else None
+    return run is not None and stands(turn, rule) and evidence_of(turn, rule, run).sufficient
 
 
 def _out_of_patience(turn: Turn, step: Step) -> None:
@@ -274,9 +295,9 @@ def not_taken(turn: Turn) -> None:
     run = _standing_run(turn, rules)
     ruling = rule_instead(turn, rules[0], run, further.name, f"{step.label} could not be reached")
     if ruling.permit is Permit.ACT:
-        take(turn, Move(further.name, rules, ruling.reason))
+        take(turn, Move(further.name, rules, ruling.reason, blind=step.blind))
     elif ruling.permit is not Permit.TELL:
-        approval.ask(turn, rules[0], further.name, ruling, None)
+        approval.ask(turn, rules[0], further.name, ruling, None, blind=rules[0].name in step.blind)
 
 
 def lost(turn: Turn) -> None:
@@ -286,7 +307,8 @@ def lost(turn: Turn) -> None:
     rules = _rules_of(turn, step)
     if rules and not turn.observing and still_wanted(turn, step):
         why = f"whether {step.label} is in force cannot be found out; approved, its command is run again"
-        approval.ask(turn, rules[0], step.rung, Ruling(Permit.ASK, why, Severity.CRITICAL), None)
+        ruling = Ruling(Permit.ASK, why, Severity.CRITICAL)
+        approval.ask(turn, rules[0], step.rung, ruling, None, blind=rules[0].name in step.blind)
 
 
 def _rules_of(turn: Turn, step: Step) -> tuple[Rule, ...]:
@@ -361,7 +383,8 @@ def _join(turn: Turn, breach: Breach) -> None:
     joined = tuple(dict.fromkeys((*step.rules, breach.rule.name)))
     less = _rank(turn, breach.rule.then) < _rank(turn, step.rung)
     lesser = (*step.lesser, breach.rule.name) if less else step.lesser
-    turn.update(step=replace(step, rules=joined, lesser=tuple(dict.fromkeys(lesser))))
+    still_blind = tuple(name for name in step.blind if name != breach.rule.name)
+    turn.update(step=replace(step, rules=joined, lesser=tuple(dict.fromkeys(lesser)), blind=still_blind))
     describe(turn, [turn.service.rule(n) for n in joined], breach.known)
     tell(turn, f"{breach.rule.name} has joined", breach.rule.condition, severity=breach.rule.severity)
 
@@ -385,13 +408,6 @@ def _no_rung_left(turn: Turn, breach: Breach) -> None:
     tell(turn, f"{breach.rule.name}: no rung is left", loud=True, severity=Severity.CRITICAL)
 
 
-def _as_wanted(turn: Turn, blind: list[Breach]) -> None:
-    """What is in force already is what blindness calls for: it has had its step, and is no reason to undo a later one."""
-    for breach in blind:
-        if turn.place is not None and _rank(turn, breach.wants) <= turn.place:
-            breach.handle(turn)
-
-
 def lift(turn: Turn, lock: Lock) -> None:
     """At the end of a hold: breaches that stood during it, and still stand, ask for approval."""
     back = _held_back(turn)
@@ -403,7 +419,8 @@ def lift(turn: Turn, lock: Lock) -> None:
         else:
             breach.handle(turn)
             reason = f"the hold by {lock.by} is over, and the breach still stands"
-            approval.ask(turn, breach.rule, breach.wants, replace(ruling, reason=reason), breach.evidence)
+            ruling, in_the_dark = replace(ruling, reason=reason), breach.run is None
+            approval.ask(turn, breach.rule, breach.wants, ruling, breach.evidence, blind=in_the_dark)
 
 
 def _held_back(turn: Turn) -> list[Breach]:
@@ -418,5 +435,7 @@ def _held_back(turn: Turn) -> list[Breach]:
         run = hold.breach if hold is not None else None
         if run is not None and run.start == since:
             found.append(Breach(rule, run, evidence_of(turn, rule, run)))
-    found += [b for b in blind(turn) if rule_on(turn, b.rule, None, b.wants).permit is Permit.HOLD_BACK]
+    held = {breach.rule.name for breach in found}
+    in_the_dark = [breach for breach in blind(turn) if breach.rule.name not in held]
+    found += [b for b in in_the_dark if rule_on(turn, b.rule, None, b.wants).permit is Permit.HOLD_BACK]
     return [breach for breach in found if safer(turn, breach.wants)]

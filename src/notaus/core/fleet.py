@@ -116,9 +116,10 @@ def _tick(turn: Turn, event: Polled) -> None:
     behind = turn.state.tick - event.tick
     if 0 <= behind < CLOCK_SET_BACK or turn.state.stopped is not None:
         return
+    before = turn.state.tick
     turn.change(tick=event.tick)
     turn.holds = watch.evaluate(turn)
-    watch.see(turn)
+    watch.see(turn, before)
     lock = turn.state.lock
     if lock is not None and turn.at >= lock.until:
         decision.lift(turn, lock)

@@ -87,7 +87,7 @@ def _foreign_value(turn: Turn, before: Place | None, after: Place | None, fields
     safer = ours and step is not None and (after is None or ladder.place_of(step.rung) > after)
     if turn.service.override is OverridePolicy.ENFORCE and step is not None and safer and _may_enforce(turn, step):
         rules = tuple(turn.service.rule(name) for name in step.rules if turn.service.has_rule(name))
-        take(turn, Move(step.rung, rules, f"override: enforce, against {seen}"))
+        take(turn, Move(step.rung, rules, f"override: enforce, against {seen}", blind=step.blind))
         return
     override(turn, turn.at, f"somebody else wrote {seen}")
 

@@ -174,6 +174,8 @@ class Step:
     """The rung that it takes back."""
     lesser: tuple[str, ...] = ()
     """Those of its rules that call for a less safe rung, and act for themselves should it be refused."""
+    blind: tuple[str, ...] = ()
+    """Those of its rules that called for it since they were blind, not by their condition."""
     in_force: int | None = None
     """When it took effect, of a lever that takes minutes or got through only after its verdict was due; None: at once."""
     slow: int | None = None

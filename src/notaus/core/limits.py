@@ -207,10 +207,11 @@ def _on_rollback(turn: Turn, rule: Rule, run: Run | None) -> Ruling:
 
 def _age(turn: Turn, rule: Rule, run: Run | None, live: Deployment) -> Ruling | None:
     """`within: 30m of deploy`."""
-    if rule.within_of_deploy is None or run is None:
+    began = run.start if run is not None else _blind_since(turn, rule)
+    if rule.within_of_deploy is None or began is None:
         return None
     allowed = duration(rule.within_of_deploy)
-    if run.start - live.created > rule.within_of_deploy:
+    if began - live.created > rule.within_of_deploy:
         return Ruling(Permit.TELL, f"it began more than {allowed} after the deployment, which is then not to blame")
     if turn.at - live.created > rule.within_of_deploy + rule.hold + LATE:
         return Ruling(Permit.ASK, f"the step comes late: the deployment is older than {allowed}")
@@ -232,11 +233,20 @@ def _doubts(turn: Turn, rule: Rule, run: Run | None, blamed: str | None) -> Ruli
     worse = _worse_cohort(turn, run) if run is not None else None
     if worse is not None:
         return Ruling(Permit.ASK, worse, Severity.CRITICAL)
-    if not rule.trigger and Requirement.NEW_SINCE_DEPLOY in turn.service.require and run is not None:
-        found = _origin(turn, rule, run)
-        if found is not None:
-            return found
+    if not rule.trigger and Requirement.NEW_SINCE_DEPLOY in turn.service.require:
+        return _origin(turn, rule, run) if run is not None else _origin_unseen(turn, rule)
     return None
+
+
+def _origin_unseen(turn: Turn, rule: Rule) -> Ruling | None:
+    asks = Ruling(Permit.ASK, "whether it is new since the deployment is not known", Severity.CRITICAL)
+    return asks if _blind_since(turn, rule) is not None else None
+
+
+def _blind_since(turn: Turn, rule: Rule) -> int | None:
+    """When the rule that calls for a step without a hold could last be evaluated; None where it is not blind."""
+    state = turn.rule_state(rule.name)
+    return state.evaluated if rule.on_blind is not None and state.blind is not None else None
 
 
 def _about(turn: Turn, version: Version) -> Ruling | None:

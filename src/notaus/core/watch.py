@@ -177,10 +177,11 @@ def _investigate(turn: Turn, rule: Rule, hold: Hold) -> None:
         tell(turn, title, condition(rule), *_values(turn, rule))
 
 
-def see(turn: Turn) -> None:
-    """Remember of each rule whether it can be evaluated, and if not, since when and why."""
+def see(turn: Turn, before: int) -> None:
+    """Remember of each rule whether it can be evaluated, and if not, since when and why. `before`: the tick before."""
     rules = [rule for rule in turn.service.rules if not rule.trigger]
-    turn.mark_all({rule.name: _sight(turn, rule, (turn.holds or {})[rule.name]) for rule in rules})
+    away = turn.at - before - turn.service.step
+    turn.mark_all({rule.name: _sight(turn, rule, (turn.holds or {})[rule.name], away) for rule in rules})
 
 
 def _blindness(turn: Turn) -> None:
@@ -204,13 +205,16 @@ def _why(turn: Turn) -> tuple[str, ...]:
     return tuple(dict.fromkeys(turn.problems.values()))
 
 
-def _sight(turn: Turn, rule: Rule, hold: Hold) -> dict[str, object]:
-    """Since when the rule has been blind, and why: what to remember of it."""
-    cause = _cause(turn, rule, hold)
+def _sight(turn: Turn, rule: Rule, hold: Hold, away: int) -> dict[str, object]:
+    """Since when the rule has been blind, and why: what to remember of it. `away`: seconds in which nobody looked."""
+    cause, state = _cause(turn, rule, hold), turn.rule_state(rule.name)
+    if cause is None and state.blind is not None and _counts_nothing_yet(turn, rule):
+        return {}
     if cause is None:
         return {"evaluated": turn.at, "blind": None, "blinded": False, "blind_told": False}
-    state = turn.rule_state(rule.name)
     since = state.evaluated if state.evaluated is not None else turn.at - turn.service.step
+    if away >= rule.blind_after:  # the daemon was off: that is no blindness
+        since += away
     if hold.known is not None:
         since = max(since, hold.known + turn.service.settle(rule))
     return {"evaluated": since, "blind": cause}
@@ -224,9 +228,8 @@ def blind_for(turn: Turn, rule: Rule) -> int:
 
 def _cause(turn: Turn, rule: Rule, hold: Hold) -> str | None:
     """What keeps the rule from being evaluated at its newest grid time; None where nothing does, or that is no wonder."""
-    service = turn.service
-    due = (turn.at - service.settle(rule)) // service.step * service.step
-    if due < aligned(first_counted(turn, rule), service.step):
+    service, due = turn.service, _due(turn, rule)
+    if _counts_nothing_yet(turn, rule):
         return None
     if hold.newest is None or hold.newest < due:
         return "reads fail"
@@ -246,6 +249,16 @@ def _cause(turn: Turn, rule: Rule, hold: Hold) -> str | None:
     if any(_was_busy(turn, name, hold.newest - HOUR) for name in missing):
         return TRAFFIC_GONE
     return VALUES_GONE if any(_had_values(turn, name, hold.newest - HOUR) for name in missing) else None
+
+
+def _due(turn: Turn, rule: Rule) -> int:
+    """The newest grid time at which the rule's samples have settled."""
+    return (turn.at - turn.service.settle(rule)) // turn.service.step * turn.service.step
+
+
+def _counts_nothing_yet(turn: Turn, rule: Rule) -> bool:
+    """Whether the rule has just come into force, or was handed back, or judges another deployment since."""
+    return _due(turn, rule) < aligned(first_counted(turn, rule), turn.service.step)
 
 
 def _no_stable_part(turn: Turn, rule: Rule) -> bool:
@@ -368,13 +381,19 @@ def settle_incident(turn: Turn) -> None:
     if incident.acted and not incident.shadow:
         return
     rules = [turn.service.rule(n) for n in incident.rules if turn.service.has_rule(n)]
-    true = any((turn.holds or {}).get(r.name, Hold()).truth is not Truth.FALSE for r in rules if not r.trigger)
-    if true or turn.state.request is not None:
+    clear = all(_known_false(turn, rule) for rule in rules if not rule.trigger)
+    if not clear or turn.state.request is not None:
         turn.update(clear_since=None)
     elif incident.clear_since is None:
         turn.update(clear_since=turn.at)
     elif turn.at - incident.clear_since >= QUIET_CLOSE and incident.phase is not Phase.ACTING:
         close(turn, f"clear for {duration(QUIET_CLOSE)}", title="resolved")
+
+
+def _known_false(turn: Turn, rule: Rule) -> bool:
+    """Whether the rule's condition is known to be false; of one that is blind only the past is."""
+    hold = (turn.holds or {}).get(rule.name, Hold())
+    return hold.truth is Truth.FALSE and turn.rule_state(rule.name).blind is None
 
 
 def _fixed_by(turn: Turn) -> str | None:

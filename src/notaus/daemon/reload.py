@@ -28,6 +28,9 @@ def _objections(guarded: Guarded, new: Service | None) -> Iterable[str]:
             yield f"{old.name} is at the rung {rung}, which the new file does not have"
         elif rung in guarded.state.beyond and new.ladder.rung(rung).lever is None:
             yield f"the rung {rung}, at which {old.name} is, has no lever of its own in the new file"
+    request = guarded.state.request
+    if request is not None and not new.ladder.has(request.rung):
+        yield f"the request {request.id} of {old.name} asks for the rung {request.rung}, which the new file does not have"
     if incident is None:
         return
     if new.ladder.lever != old.ladder.lever or _moved(guarded, new):

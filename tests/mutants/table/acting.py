@@ -49,8 +49,8 @@ MUTANTS = (
     ),
     Mutant(
         "core/breach.py",
-        "if is_blind and place",
-        "if is_blind and rung == '' and place",
+        "if turn.rule_state(rule.name).blind is not None]\n",
+        "if blind_for(turn, rule) >= rule.blind_after and turn.rule_state(rule.name).blind is not None]\n",
         "a second rule with `on_blind` overrules whoever put the service back",
         "tests/core/test_breach.py::test_blindness_that_has_acted_acts_no_more_when_its_incident_is_closed",
     ),
@@ -287,8 +287,8 @@ MUTANTS = (
     ),
     Mutant(
         "core/breach.py",
-        "or turn.overridden or breach.handled(turn):\n",
-        "or turn.overridden:\n",
+        "if not turn.overridden and not breach.handled(turn) and",
+        "if not turn.overridden and",
         "one stretch of blindness acts again and again",
         "tests/core/test_breach.py::test_on_blind_steps_once_per_stretch_of_blindness",
     ),
