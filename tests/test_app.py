@@ -376,6 +376,22 @@ async def test_a_reload_that_takes_an_open_incident_its_ground_is_refused(house:
 
 
 @in_a_house()
+async def test_a_reload_that_takes_a_question_its_rung_is_refused(house: House) -> None:
+    """Nobody could say any more what would be approved."""
+    app = await house.app()
+    await asyncio.sleep(16)
+    guarded = app.engine.guarded["pix-immo"]
+    request = Request("pix-immo-1", (), "emergency", START, 1800, START, "it asks", Severity.CRITICAL)
+    guarded.state = replace(guarded.state, request=request)
+
+    def without(service: Service) -> Service:
+        return replace(service, ladder=replace(service.ladder, rungs=service.ladder.rungs[:3]))
+
+    with pytest.raises(ConfigurationError, match="the request pix-immo-1 of pix-immo asks for the rung emergency"):
+        await app.reload(house.configured(without))
+
+
+@in_a_house()
 async def test_old_samples_are_dropped_however_many_there_are(house: House) -> None:
     """Twelve signals write more in an hour than one batch holds: the journal would grow for ever."""
     old = START - 40 * 86_400

@@ -14,7 +14,8 @@ from notaus.core.incident import Phase
 from notaus.core.rule import NoData, Rule, Severity
 from notaus.core.sample import Sample
 from notaus.core.service import Requirement
-from tests.builders import KV_RULES, STEP, Situation, a_rate, a_rollback_service, a_rule, a_service, a_situation
+from notaus.core.state import State
+from tests.builders import KV_RULES, STEP, T0, Situation, a_rate, a_rollback_service, a_rule, a_service, a_situation
 
 BAD = {"native.error_rate": 0.05}
 FAILING = {"r2.failures": 9}
@@ -149,7 +150,7 @@ def test_a_breach_behind_an_open_question_about_blindness_asks_for_itself() -> N
     situation.run(420, BAD)
     request = situation.state.request
     assert request is not None
-    assert (request.rules, request.blind) == (("errors high",), ())
+    assert (request.rules, request.unheld) == (("errors high",), ())
     situation.take(Answer(situation.at, "ann", False))
     situation.run(300, BAD)
     assert situation.state.request is None, "denied: it asks again only when it has cleared"
@@ -309,10 +310,21 @@ def test_a_no_about_the_condition_stands_though_the_rule_went_blind_before_it() 
     situation.run(LONG, {"native.error_rate": None})
     request = situation.state.request
     assert request is not None
-    assert request.blind == ()
+    assert (request.blind, request.unheld) == (("errors high",), ())
     situation.take(Answer(situation.at, "ann", False))
     situation.run(300, BAD)
     assert situation.state.request is None
+
+
+def test_a_question_about_a_condition_can_be_answered_when_nobody_sees_it_any_more() -> None:
+    """People would be asked to approve what cannot be approved, and the blindness would have had its question."""
+    situation = a_situation(a_service(rules=(on_blind(approval=True),)))
+    situation.run(LONG, BAD)
+    situation.pending = UNSEEN
+    situation.run(600)
+    assert situation.rungs == []
+    situation.take(Answer(situation.at, "ann", True))
+    assert situation.rungs == ["emergency"]
 
 
 def test_a_blind_rule_does_not_keep_another_ones_step_from_its_verdict() -> None:
@@ -415,3 +427,89 @@ def test_the_verdict_of_a_step_in_the_dark_goes_no_further_by_what_has_not_held(
     situation.run(900, {"native.latency_p90": 700})
     assert situation.rungs == ["reduced"]
     assert situation.heard("the action did not help: reduced")
+
+
+@pytest.mark.parametrize("late", [False, True])
+def test_a_fresh_daemon_that_can_read_nothing_is_blind(late: bool) -> None:
+    """Its first tick was taken for the end of a pause as long as the epoch: no notice, no step, until a sample came."""
+    service = a_service(rules=(on_blind(),))
+    situation = Situation(
+        service, State(service.name), key={"canary_tag": "B2a", **service.ladder.rung("normal").fields}
+    )
+    situation.at = T0 - 1800
+    situation.take(Started(situation.at + (3 if late else 0), "config-1"))
+    situation.pending = UNSEEN
+    situation.run(LONG)
+    assert situation.heard("blind: reads fail")
+    assert situation.rungs == ["disabled"]
+
+
+def test_one_missed_read_does_not_keep_an_incident_open() -> None:
+    """A source that is now and then a step late would keep it open for ever."""
+    situation = a_situation(a_service(rules=(on_blind(approval=True),)))
+    situation.run(LONG, BAD)
+    situation.take(Answer(situation.at, "ann", False))
+    for _ in range(2):
+        situation.run(1185)
+        situation.pending = UNSEEN
+        situation.tick()
+        situation.pending = frozenset()
+    assert situation.state.incident is None
+
+
+def test_several_blind_rules_ring_as_loudly_as_the_worst_of_them() -> None:
+    rules = (on_blind(name="mild", severity=Severity.WARNING), on_blind())
+    situation = unseen(*rules)
+    situation.take(Hold(situation.at, "bob", 3000, "migration", all=True))
+    situation.run(900)
+    told = [(m.severity, m.title) for m in situation.said if "nothing was done" in m.title]
+    assert told == [(Severity.CRITICAL, "pix: blind: mild, errors high: nothing was done")]
+
+
+def test_a_hold_that_is_complete_after_the_verdict_of_a_step_in_the_dark_takes_the_next_rung() -> None:
+    """It was no reason at the verdict, for it had not held: afterwards it has, and nobody would do anything for an hour."""
+    rule = a_rule("native.error_rate > 3%", 600, "reduced", name="errors", on_blind="reduced")
+    situation = unseen(rule)
+    situation.run(345)
+    situation.pending = frozenset()
+    situation.tick()
+    situation.run(1800, BAD)
+    assert situation.rungs == ["reduced", "disabled"]
+
+
+@pytest.mark.parametrize("before", [240, 600])
+def test_a_new_version_is_guarded_against_blindness_whatever_was_said_of_the_one_before(before: int) -> None:
+    """What was told, or asked and withdrawn, was about the other one."""
+    rule = a_rule("edge.error_rate > 10%", 120, "rolled_back", name="spike", on_blind="rolled_back")
+    situation = a_situation(a_rollback_service(rules=(rule,)), live="v2")
+    situation.pending = frozenset({"edge.error_rate"})
+    situation.run(before)
+    situation.deploy("v3")
+    situation.run(LONG)
+    assert situation.state.request is not None
+    assert situation.state.request.deployment == situation.state.accepted
+
+
+def test_a_hold_that_begins_before_the_blindness_still_takes_its_own_step_after_it() -> None:
+    """A breach breaks the service first and then its metrics: the milder step in the dark would be all there is."""
+    situation = a_situation(a_service(rules=(on_blind(),)))
+    situation.run(90, BAD)
+    situation.pending = UNSEEN
+    situation.run(360, BAD)
+    assert situation.rungs == ["disabled"]
+    situation.pending = frozenset()
+    situation.run(1200, BAD)
+    assert situation.rungs == ["disabled", "emergency"]
+
+
+def test_that_a_rung_takes_a_cohort_its_traffic_makes_no_second_stretch() -> None:
+    """Traffic gone, a step to a rung without any, a person who puts it back: five minutes later it was taken again."""
+    situation = a_situation(a_service(rules=(on_blind(),)))
+    situation.run(2400)
+    gone = {"native.error_rate": None}
+    situation.run(600, gone)
+    assert situation.rungs == ["disabled"]
+    situation.take(Close(situation.at, "ann", situation.incident.id, "mine"))
+    situation.key = {"canary_percent": 10, "emergency_proxy": False}
+    situation.run(1200, gone)
+    assert situation.rungs == ["disabled"]

@@ -859,3 +859,23 @@ def test_where_it_is_refused_what_calls_for_less_acts_for_itself(outcome: Outcom
     situation.end_lever(situation.pulled[0], outcome)
     situation.run(60, {"r2.failures": 50, "native.error_rate": 0.2})
     assert situation.rungs == ["maintenance", "emergency"]
+
+
+@pytest.mark.parametrize("by", ["the key", "close"])
+def test_what_a_person_overtakes_with_an_unknown_end_is_told(by: str) -> None:
+    """They have decided otherwise, and the page may come up all the same; and it was begun again beside it."""
+    situation = a_situation(kiosk(rules=(SLOW_RULE,)))
+    situation.run(600)
+    situation.levers = Outcome.UNKNOWN
+    situation.run(330, SLOW)
+    assert set(situation.rungs) == {"maintenance"}
+    begun = len(situation.rungs)
+    if by == "close":
+        situation.take(Close(situation.at, "ann", situation.incident.id, "mine"))
+        assert situation.closed[-1].lost == ("maintenance",)
+    else:
+        situation.key = {"canary_percent": 25, "emergency_proxy": False}
+        situation.run(60, SLOW)
+        assert (situation.phase, situation.incident.lost) == (Phase.HELD, ("maintenance",))
+    assert situation.heard("stepping to maintenance may have been done all the same")
+    assert len(situation.rungs) == begun

@@ -90,8 +90,7 @@ def stuck(turn: Turn) -> Step | None:
 def take(turn: Turn, move: Move, *, quiet: bool = False) -> None:
     """Decide a step: open or join the incident, write the intent, pull the lever."""
     left = stuck(turn)
-    if left is not None and left.outcome is Outcome.UNKNOWN:
-        _lost_sight(turn, left.rung)
+    give_up(turn)
     if left is not None and move.rules:  # what is done in its place is judged by what called for it, too
         still = (turn.service.rule(name) for name in left.rules if turn.service.has_rule(name))
         move = replace(move, rules=tuple(dict.fromkeys((*move.rules, *still))), blind=(*move.blind, *left.blind))
@@ -100,7 +99,8 @@ def take(turn: Turn, move: Move, *, quiet: bool = False) -> None:
         turn.update(shadow=True)
     turn.join(tuple(rule.name for rule in move.rules))
     for rule in move.rules:
-        handle(turn, rule)
+        if rule.name not in move.blind:  # what its samples said before is not what it calls for
+            handle(turn, rule)
     label = _label(turn, move)
     effect = turn.new_effect_id("pull")
     step = Step(
@@ -260,6 +260,23 @@ def _overtaken(turn: Turn, pulled: PullLever, result: LeverResult) -> None:
     tell(turn, title, what, result.detail, loud=True, severity=Severity.CRITICAL)
 
 
+def give_up(turn: Turn) -> Step | None:
+    """The step under way is given up: it is returned if its own lever may have done its work all the same."""
+    incident = turn.incident
+    step = incident.step if incident is not None and incident.phase in _PULLING else None
+    if step is None or turn.pulling or step.outcome is not Outcome.UNKNOWN or not has_own_lever(turn, step):
+        return None
+    _lost_sight(turn, step.undoes or step.rung)
+    return step
+
+
+def tell_doubt(turn: Turn, given_up: Step | None) -> None:
+    """People have to look: whoever decided otherwise did not know that it may come after all."""
+    if given_up is not None:
+        title = f"{_verb(given_up)} may have been done all the same"
+        tell(turn, title, "It was under way, and its end is unknown.", loud=True, severity=Severity.CRITICAL)
+
+
 def _lost_sight(turn: Turn, rung: str) -> None:
     """Nobody knows whether the lever of `rung` did its work: in this incident it is pulled again on a person's word only."""
     turn.update(lost=tuple(dict.fromkeys((*turn.open_incident.lost, rung))))
@@ -417,15 +434,15 @@ def retry(turn: Turn) -> None:
 
 
 def _drop(turn: Turn, step: Step, why: str) -> None:
-    doubt = has_own_lever(turn, step) and step.outcome is Outcome.UNKNOWN
+    doubt = give_up(turn) is not None
     turn.update(settled_at=turn.at)
     turn.move(Cause.NOT_PULLED)
     for name in step.rules:  # one that joined, calls for less and still stands acts for itself
         turn.mark(name, handled=None, blinded=False, blind_told=False)
     if doubt:
-        _lost_sight(turn, step.undoes or step.rung)
         why = f"{why}; it may have been done all the same"
-    tell(turn, f"{_verb(step)} dropped: {why}", loud=doubt, severity=Severity.CRITICAL if doubt else None)
+    severity = Severity.CRITICAL if doubt else None
+    tell(turn, f"{_verb(step)} dropped: {why}", loud=doubt, severity=severity)
     if turn.open_incident.quiet:
         close(turn, "not done")
 

@@ -30,11 +30,9 @@ def ask(turn: Turn, rule: Rule, rung: str, ruling: Ruling, evidence: Evidence | 
     tell_release(turn, ruling.away_from)
     request = turn.state.request
     if request is not None and _covers(turn, request, rung, ruling.version):
-        if blind and rule.name in request.rules:
-            return  # it asks already
-        others = tuple(name for name in request.blind if name != rule.name)
-        joined = tuple(dict.fromkeys((*request.rules, rule.name)))
-        turn.change(request=replace(request, rules=joined, blind=(*others, rule.name) if blind else others))
+        turn.change(request=_joined(request, rule.name, blind=blind))
+        if rule.name in request.rules:
+            return
         tell(turn, f"{rule.name} has joined the request {request.id}", severity=severity)
         return
     if request is not None:
@@ -54,6 +52,7 @@ def ask(turn: Turn, rule: Rule, rung: str, ruling: Ruling, evidence: Evidence | 
         ruling.version,
         live,
         blind=(rule.name,) if blind else (),
+        unheld=(rule.name,) if blind else (),
     )
     turn.change(request=request)
     turn.move(Cause.ASKED)
@@ -68,6 +67,16 @@ def ask(turn: Turn, rule: Rule, rung: str, ruling: Ruling, evidence: Evidence | 
         severity=severity,
         also=turn.service.contacts.approvers,
     )
+
+
+def _joined(request: Request, rule: str, *, blind: bool) -> Request:
+    rules, unheld = dict.fromkeys((*request.rules, rule)), set(request.unheld)
+    if not blind:
+        unheld.discard(rule)
+    elif rule not in request.rules:
+        unheld.add(rule)
+    asks_blind = dict.fromkeys((*request.blind, rule)) if blind else request.blind
+    return replace(request, rules=tuple(rules), blind=tuple(asks_blind), unheld=tuple(sorted(unheld)))
 
 
 def _covers(turn: Turn, request: Request, rung: str, version: str | None) -> bool:
@@ -108,7 +117,7 @@ def _end(turn: Turn, how: str, why: str, *, loud: bool = False) -> None:
     _remember(turn, request, how)
     if how in ("denied", "expired"):
         for name in request.rules:
-            if name not in request.blind:  # nobody has said no to its condition
+            if name not in request.unheld:  # nobody has said no to its condition
                 turn.mark(name, refused=request.deployment or "")
     fact(turn, action=f"none: the request was {how}", approval=f"{how}: {why}", approve="")
     also = turn.service.contacts.escalate if how == "expired" else turn.service.contacts.approvers

@@ -158,13 +158,14 @@ def _tell(turn: Turn, proposal: Proposal, alike: list[Proposal]) -> None:
         each.mark_told(turn)
         if ruling.permit is Permit.TELL:
             each.handle(turn)
-    turn.open(rule.severity)
+    worst = Severity.CRITICAL if any(each.rule.severity is Severity.CRITICAL for each in together) else rule.severity
+    turn.open(worst)
     turn.join(tuple(each.rule.name for each in together))
     describe(turn, [each.rule for each in together], breach.known)
     if proposal.blocked:
         call_for_help(turn)
     fact(turn, action=f"none: {ruling.reason}", by_hand=by_hand(turn, proposal.rung, ruling.version))
-    severity = ruling.severity or rule.severity
+    severity = ruling.severity or worst
     what = rule.name if breach.run is not None else f"blind: {', '.join(each.rule.name for each in together)}"
     tell(turn, f"{what}: nothing was done", ruling.reason, loud=True, severity=severity)
 
@@ -259,6 +260,8 @@ def _not_resolved(turn: Turn, incident: Incident, lines: tuple[str, ...]) -> Non
     fact(turn, cohorts=cohorts(turn))
     call_for_help(turn)
     turn.move(Cause.NOT_HELPED)
+    if not rules:  # what was blind, and is true now, may still hold
+        turn.update(settled_at=None)
     tell(turn, f"the action did not help: {step.label}", *lines, loud=True, severity=Severity.CRITICAL)
     asked = None if turn.place is None else turn.service.ladder.to_ask_for(turn.place)
     if asked is not None and rules:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from notaus.core import approval, deployment
-from notaus.core.action import Move, has_own_lever, known_clear, take
+from notaus.core.action import Move, give_up, has_own_lever, known_clear, take, tell_doubt
 from notaus.core.incident import Cause, Override, Phase, Step
 from notaus.core.ladder import Place
 from notaus.core.limits import budget_spent, held
@@ -105,6 +105,7 @@ def _may_enforce(turn: Turn, step: Step) -> bool:
 def override(turn: Turn, since: int, what: str) -> None:
     """A person's decision stands: nothing automatic for a while, and only samples after it count."""
     until = turn.at + turn.service.override_for
+    given_up = give_up(turn)
     turn.move(Cause.OVERRIDDEN)
     turn.update(override=Override(since, until, what))
     approval.withdraw(turn, "a person has decided otherwise")
@@ -116,6 +117,7 @@ def override(turn: Turn, since: int, what: str) -> None:
         f"`notaus release {turn.service.name}` hands back to notaus at once.",
         loud=True,
     )
+    tell_doubt(turn, given_up)
 
 
 def forget(turn: Turn, since: int) -> None:
@@ -169,7 +171,7 @@ def _from_before_ours(turn: Turn, view: DeploymentsView) -> bool:
 
 def _foreign_deployment(turn: Turn, live: Deployment, served_before: bool) -> None:
     approval.withdraw(turn, "somebody deployed")
-    _judge_anew(turn, live)
+    _judge_anew(turn, live, new=not served_before)
     incident = turn.incident
     rolled_back = turn.state.rung != turn.service.ladder.rungs[0].name
     turn.change(rung=turn.service.ladder.rungs[0].name)
@@ -201,13 +203,18 @@ def _by_our_workflow(turn: Turn, live: Deployment) -> bool:
     return step.action <= live.created <= (turn.now if step.in_force is None else step.in_force + STALE)
 
 
-def _judge_anew(turn: Turn, live: Deployment) -> None:
-    """What was done and told about holds of `live` while it could not be seen was about the one before it."""
-    for rule in turn.service.rules:
+def _judge_anew(turn: Turn, live: Deployment, *, new: bool) -> None:
+    """What was done and told about holds of `live` while it could not be seen was about the one before it.
+
+    So was what was done about blindness; of a version that has served before, it was a person who undid that.
+    """
+    for rule in filter(turn.service.rolls_back, turn.service.rules):
         run = turn.rule_state(rule.name).run
         late = run is not None and run.end >= live.created + turn.service.window(rule)
-        if late and turn.service.rolls_back(rule):
+        if late:
             turn.mark(rule.name, handled=None, told=None, thin=None)
+        if new:
+            turn.mark(rule.name, blinded=False, blind_told=False)
 
 
 def remember_before(turn: Turn, readings: Readings) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from notaus.core import approval, deployment, foreign, restore
-from notaus.core.action import Move, close, known_clear, take
+from notaus.core.action import Move, close, give_up, known_clear, take, tell_doubt
 from notaus.core.decision import lift, safer
 from notaus.core.deployment import Doubt
 from notaus.core.event import (
@@ -348,6 +348,7 @@ def _close(turn: Turn, order: Close) -> None:
     approval.withdraw(turn, f"{order.by} closes the incident")
     if turn.overridden:  # what was held meanwhile must hold anew before it acts
         foreign.forget(turn, turn.at)
+    tell_doubt(turn, give_up(turn))
     left = ""
     if not _over(turn, incident):
         turn.update(closed_in=incident.phase)

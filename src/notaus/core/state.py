@@ -78,7 +78,9 @@ class Request:
     """The live deployment it was asked about."""
     reminders: int = 0
     blind: tuple[str, ...] = ()
-    """Those of its rules that ask since they are blind (`on_blind`), not for their condition."""
+    """Those of its rules that ask since they are blind (`on_blind`)."""
+    unheld: tuple[str, ...] = ()
+    """Those of them that do not ask for their condition as well."""
 
 
 @dataclass(frozen=True, slots=True)

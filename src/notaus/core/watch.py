@@ -210,11 +210,14 @@ def _sight(turn: Turn, rule: Rule, hold: Hold, away: int) -> dict[str, object]:
     cause, state = _cause(turn, rule, hold), turn.rule_state(rule.name)
     if cause is None and state.blind is not None and _counts_nothing_yet(turn, rule):
         return {}
+    if cause is None and not _sees(turn, rule, hold):  # that it sees nothing is no wonder by now, and no new stretch
+        return {"evaluated": turn.at, "blind": None}
     if cause is None:
         return {"evaluated": turn.at, "blind": None, "blinded": False, "blind_told": False}
-    since = state.evaluated if state.evaluated is not None else turn.at - turn.service.step
+    last = turn.at - turn.service.step
+    since = state.evaluated if state.evaluated is not None else last
     if away >= rule.blind_after:  # the daemon was off: that is no blindness
-        since += away
+        since = min(since + away, last)
     if hold.known is not None:
         since = max(since, hold.known + turn.service.settle(rule))
     return {"evaluated": since, "blind": cause}
@@ -249,6 +252,10 @@ def _cause(turn: Turn, rule: Rule, hold: Hold) -> str | None:
     if any(_was_busy(turn, name, hold.newest - HOUR) for name in missing):
         return TRAFFIC_GONE
     return VALUES_GONE if any(_had_values(turn, name, hold.newest - HOUR) for name in missing) else None
+
+
+def _sees(turn: Turn, rule: Rule, hold: Hold) -> bool:
+    return hold.newest is not None and answer_at(rule, turn.history, hold.newest) is not Truth.UNKNOWN
 
 
 def _due(turn: Turn, rule: Rule) -> int:
@@ -391,9 +398,10 @@ def settle_incident(turn: Turn) -> None:
 
 
 def _known_false(turn: Turn, rule: Rule) -> bool:
-    """Whether the rule's condition is known to be false; of one that is blind only the past is."""
+    """Whether the rule's condition is known to be false; of one that has gone blind only the past is."""
     hold = (turn.holds or {}).get(rule.name, Hold())
-    return hold.truth is Truth.FALSE and turn.rule_state(rule.name).blind is None
+    blind = turn.rule_state(rule.name).blind is not None and blind_for(turn, rule) >= rule.blind_after
+    return hold.truth is Truth.FALSE and not blind
 
 
 def _fixed_by(turn: Turn) -> str | None:

@@ -42,10 +42,17 @@ MUTANTS = (
     ),
     Mutant(
         "core/action.py",
-        "    if doubt:\n        _lost_sight",
-        "    if False:\n        _lost_sight",
+        "    _lost_sight(turn, step.undoes or step.rung)\n    return step",
+        "    return step",
         "a workflow whose end is unknown is dropped, and begun again as if it had never been",
         "tests/core/test_own_levers.py::test_what_is_dropped_with_an_unknown_end_is_told_and_not_begun_again_by_itself",
+    ),
+    Mutant(
+        "core/foreign.py",
+        "given_up = give_up(turn)",
+        "given_up = None",
+        "a workflow that a person overtakes with an unknown end is told to nobody, and begun again beside itself",
+        "tests/core/test_own_levers.py::test_what_a_person_overtakes_with_an_unknown_end_is_told",
     ),
     Mutant(
         "core/breach.py",
