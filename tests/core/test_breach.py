@@ -513,3 +513,14 @@ def test_that_a_rung_takes_a_cohort_its_traffic_makes_no_second_stretch() -> Non
     situation.key = {"canary_percent": 10, "emergency_proxy": False}
     situation.run(1200, gone)
     assert situation.rungs == ["disabled"]
+
+
+def test_two_blind_rules_ask_one_question() -> None:
+    """A no to it is no answer about either condition."""
+    situation = unseen(on_blind(approval=True), on_blind(name="errors", approval=True))
+    situation.run(LONG)
+    request = situation.state.request
+    assert request is not None
+    assert request.rules == request.blind == ("errors high", "errors")
+    situation.take(Answer(situation.at, "ann", False))
+    assert all(state.refused is None for state in situation.state.rules.values())
