@@ -88,11 +88,11 @@ class Scene:
 
 
 def on_stage(play: Callable[[Scene], Any], directory: Path) -> Any:
-    """Play a scene on virtual time, with twenty seconds of traffic behind it."""
+    """Play a scene on virtual time, with a minute of traffic behind it."""
 
     async def main(_: object) -> Any:
         scene = Scene(directory)
-        for _ in range(20):
+        for _ in range(60):
             await asyncio.sleep(1)
             scene.box.advance()
         return await play(scene)
