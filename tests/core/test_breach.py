@@ -524,3 +524,15 @@ def test_two_blind_rules_ask_one_question() -> None:
     assert request.rules == request.blind == ("errors high", "errors")
     situation.take(Answer(situation.at, "ann", False))
     assert all(state.refused is None for state in situation.state.rules.values())
+
+
+def test_a_verdict_in_the_dark_leaves_the_holds_of_other_rules_as_they_are() -> None:
+    """A hold that began before the verdict takes no step and is shown, whatever caused the step (spec 18)."""
+    errors = a_rule("native.error_rate > 3%", 1200, "reduced", name="errors", on_blind="reduced")
+    situation = unseen(errors, a_rule("r2.failures > 5", 600, "reduced", name="failures"))
+    situation.run(345)
+    situation.pending = frozenset()
+    situation.run(135, BAD)
+    situation.run(660, {**BAD, **FAILING})
+    assert situation.rungs == ["reduced"]
+    assert situation.heard("failures holds since before the verdict: no step")

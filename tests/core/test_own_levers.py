@@ -11,7 +11,7 @@ from notaus.core import paging
 from notaus.core.effect import Invoke, Outcome, PullLever
 from notaus.core.event import Answer, Close, Hold, LeverSlow, RestoreOrder, RollBack, SetRung, Started, Trigger
 from notaus.core.incident import Phase
-from notaus.core.ladder import CommandLever, Rung, filled, unknown_names
+from notaus.core.ladder import CommandLever, Rung, WorkflowLever, filled, unknown_names
 from notaus.core.page import Remedy
 from notaus.core.rule import Rule, Severity
 from notaus.core.service import Mode, OverridePolicy, Service
@@ -861,14 +861,20 @@ def test_where_it_is_refused_what_calls_for_less_acts_for_itself(outcome: Outcom
     assert situation.rungs == ["maintenance", "emergency"]
 
 
-@pytest.mark.parametrize("by", ["the key", "close"])
-def test_what_a_person_overtakes_with_an_unknown_end_is_told(by: str) -> None:
-    """They have decided otherwise, and the page may come up all the same; and it was begun again beside it."""
-    situation = a_situation(kiosk(rules=(SLOW_RULE,)))
+def with_an_unknown_end(rung: str = "normal") -> Situation:
+    """A maintenance page of which nobody knows whether it is up; its next try is due."""
+    situation = a_situation(kiosk(rules=(SLOW_RULE,)), rung=rung)
     situation.run(600)
     situation.levers = Outcome.UNKNOWN
     situation.run(330, SLOW)
     assert set(situation.rungs) == {"maintenance"}
+    return situation
+
+
+@pytest.mark.parametrize("by", ["the key", "close"])
+def test_what_a_person_overtakes_with_an_unknown_end_is_told(by: str) -> None:
+    """They have decided otherwise, and the page may come up all the same; and it was begun again beside it."""
+    situation = with_an_unknown_end()
     begun = len(situation.rungs)
     if by == "close":
         situation.take(Close(situation.at, "ann", situation.incident.id, "mine"))
@@ -879,3 +885,67 @@ def test_what_a_person_overtakes_with_an_unknown_end_is_told(by: str) -> None:
         assert (situation.phase, situation.incident.lost) == (Phase.HELD, ("maintenance",))
     assert situation.heard("stepping to maintenance may have been done all the same")
     assert len(situation.rungs) == begun
+
+
+@pytest.mark.parametrize("order", ["set", "restore"])
+def test_what_an_order_overtakes_with_an_unknown_end_is_told_once(order: str) -> None:
+    """People had last read that it is tried on."""
+    situation = with_an_unknown_end("reduced")
+    situation.levers = Outcome.DONE
+    before = len(situation.said)
+    if order == "set":
+        situation.take(SetRung(situation.at, "anna", "emergency"))
+    else:
+        situation.take(RestoreOrder(situation.at, "anna", ()))
+        assert situation.phase is Phase.RAMPING
+    told = [page.title for page in situation.said[before:] if "all the same" in page.title]
+    assert told == ["pix: stepping to maintenance may have been done all the same"]
+    assert situation.incident.lost == ("maintenance",)
+    begun = situation.rungs.count("maintenance")
+    situation.run(1200, SLOW)
+    assert situation.rungs.count("maintenance") == begun
+
+
+def test_a_rollback_service_that_is_restored_with_an_unknown_workflow_hears_of_it() -> None:
+    situation = a_situation(books(rules=(replace(DOWN_RULE, hold=60),)), live="v2")
+    situation.levers = Outcome.UNKNOWN
+    situation.run(120, DOWN)
+    assert set(situation.rungs) == {"maintenance"}
+    situation.take(RestoreOrder(situation.at, "anna", ()))
+    assert situation.state.incident is None
+    assert situation.heard("stepping to maintenance may have been done all the same")
+
+
+def test_a_doubt_that_is_settled_is_none_any_more() -> None:
+    """An hour later a new breach would only ask, and say that nobody can find out what two orders have made sure of."""
+    situation = with_an_unknown_end()
+    situation.levers = Outcome.DONE
+    before = len(situation.said)
+    situation.take(SetRung(situation.at, "anna", "maintenance"))
+    assert situation.incident.lost == ()
+    assert not any("all the same" in page.title for page in situation.said[before:])
+
+
+def test_a_lost_undo_is_no_doubt_about_the_rung_beneath() -> None:
+    """The emergency stop would ask whether it is in force."""
+    situation = at_maintenance(kiosk(rules=(SLOW_RULE, KV_RULES[1])), rung="emergency")
+    situation.levers = Outcome.LOST
+    situation.take(SetRung(situation.at, "anna", "emergency"))
+    assert situation.incident.lost == ("maintenance",)
+
+
+def test_a_workflow_that_deploys_is_dispatched_once_a_stretch_of_blindness() -> None:
+    """Its own deployment passed for a new version that nobody looks at: each run reverted the one before."""
+    rung = Rung("reverted", lever=WorkflowLever("books/api", "revert.yml", deploys=True))
+    rule = a_rule("edge.error_rate > 10%", 120, "reverted", name="spike", on_blind="reverted")
+    ladder = with_rungs(a_deployment_ladder(), rung, escalate_to="reverted")
+    service = a_rollback_service(ladder=ladder, rules=(rule,), require=frozenset())
+    situation = a_situation(service, live="v2", levers=None)
+    situation.run(600)
+    situation.pending = frozenset({"edge.error_rate"})
+    situation.run(480)
+    assert len(situation.pulled) == 1
+    situation.deploy("v3")
+    situation.end_lever(situation.pulled[-1], Outcome.DONE)
+    situation.run(3600)
+    assert len(situation.pulled) == 1

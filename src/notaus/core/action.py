@@ -89,8 +89,7 @@ def stuck(turn: Turn) -> Step | None:
 
 def take(turn: Turn, move: Move, *, quiet: bool = False) -> None:
     """Decide a step: open or join the incident, write the intent, pull the lever."""
-    left = stuck(turn)
-    give_up(turn)
+    left, given_up = stuck(turn), give_up(turn)
     if left is not None and move.rules:  # what is done in its place is judged by what called for it, too
         still = (turn.service.rule(name) for name in left.rules if turn.service.has_rule(name))
         move = replace(move, rules=tuple(dict.fromkeys((*move.rules, *still))), blind=(*move.blind, *left.blind))
@@ -122,6 +121,8 @@ def take(turn: Turn, move: Move, *, quiet: bool = False) -> None:
     turn.update(went_safest=went)
     turn.update(step=step, steps=step.number, settled_at=None, clear_since=None)
     turn.move(Cause.STEPPED)
+    if given_up is not None and (given_up.rung, given_up.undoes) != (step.rung, step.undoes):
+        tell_doubt(turn, given_up)
     if move.by is None:
         kept = turn.at - turn.service.max_actions_per
         turn.change(actions=(*(t for t in turn.state.actions if t > kept), turn.at))
@@ -266,8 +267,10 @@ def give_up(turn: Turn) -> Step | None:
     step = incident.step if incident is not None and incident.phase in _PULLING else None
     if step is None or turn.pulling or step.outcome is not Outcome.UNKNOWN or not has_own_lever(turn, step):
         return None
-    _lost_sight(turn, step.undoes or step.rung)
-    return step
+    rung = step.undoes or step.rung
+    known = rung in turn.open_incident.lost
+    _lost_sight(turn, rung)
+    return None if known else step
 
 
 def tell_doubt(turn: Turn, given_up: Step | None) -> None:
@@ -282,12 +285,19 @@ def _lost_sight(turn: Turn, rung: str) -> None:
     turn.update(lost=tuple(dict.fromkeys((*turn.open_incident.lost, rung))))
 
 
+def _found_again(turn: Turn, rung: str) -> None:
+    """Its lever has done its work now, or taken it back: there is no doubt any more."""
+    if turn.incident is not None:
+        turn.update(lost=tuple(name for name in turn.incident.lost if name != rung))
+
+
 def _remember(turn: Turn, pulled: PullLever, result: LeverResult) -> None:
     """Our own writes are known field by field, so that others' are recognised."""
     ladder = turn.service.ladder
     if isinstance(pulled.action, Invoke):
         if result.outcome in (Outcome.DONE, Outcome.ALREADY):
             _stand_beyond(turn, pulled.action)
+            _found_again(turn, pulled.action.rung)
     elif isinstance(pulled.action, WriteKv):
         names = ladder.ranked_fields
         found = None if result.found is None else {n: result.found[n] for n in names if n in result.found}
@@ -396,7 +406,7 @@ def _not_done(turn: Turn, result: LeverResult) -> None:
     assert step is not None
     turn.update(step=replace(step, told=True), settled_at=turn.at)
     if result.outcome is Outcome.LOST:
-        _lost_sight(turn, step.rung)
+        _lost_sight(turn, step.undoes or step.rung)
     turn.move(Cause.NOT_PULLED)
     fact(turn, action=f"{_verb(step)}: {result.outcome}, {result.detail}")
     overtaken = result.outcome is Outcome.FOREIGN

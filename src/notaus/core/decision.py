@@ -260,8 +260,6 @@ def _not_resolved(turn: Turn, incident: Incident, lines: tuple[str, ...]) -> Non
     fact(turn, cohorts=cohorts(turn))
     call_for_help(turn)
     turn.move(Cause.NOT_HELPED)
-    if not rules:  # what was blind, and is true now, may still hold
-        turn.update(settled_at=None)
     tell(turn, f"the action did not help: {step.label}", *lines, loud=True, severity=Severity.CRITICAL)
     asked = None if turn.place is None else turn.service.ladder.to_ask_for(turn.place)
     if asked is not None and rules:
@@ -362,7 +360,11 @@ def _no_safer(turn: Turn, breaches: list[Breach]) -> None:
             _join(turn, breach)
         return
     if incident is not None and incident.settled_at is not None and not turn.overridden:
-        before = [b for b in breaches if b.run is not None and b.run.start <= incident.settled_at]
+        blind = (
+            incident.step.blind if incident.step is not None else ()
+        )  # no reason at the verdict, since it had not held
+        shown = [b for b in breaches if b.rule.name not in blind]
+        before = [b for b in shown if b.run is not None and b.run.start <= incident.settled_at]
         for breach in before:
             _show(turn, breach)
         breaches = [b for b in breaches if b not in before]

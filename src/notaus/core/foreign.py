@@ -171,8 +171,9 @@ def _from_before_ours(turn: Turn, view: DeploymentsView) -> bool:
 
 def _foreign_deployment(turn: Turn, live: Deployment, served_before: bool) -> None:
     approval.withdraw(turn, "somebody deployed")
-    _judge_anew(turn, live, new=not served_before)
     incident = turn.incident
+    ours = incident is not None and not served_before and _by_our_workflow(turn, live)
+    _judge_anew(turn, live, new=not served_before and not ours)
     rolled_back = turn.state.rung != turn.service.ladder.rungs[0].name
     turn.change(rung=turn.service.ladder.rungs[0].name)
     if incident is None or not (incident.acted or rolled_back) or incident.shadow:
@@ -182,7 +183,7 @@ def _foreign_deployment(turn: Turn, live: Deployment, served_before: bool) -> No
         if live.versions[0][0] in turn.state.registry.names
         else "?"
     )
-    if not served_before and _by_our_workflow(turn, live):
+    if ours:
         turn.note(f"{label} was deployed while {incident.step.label if incident.step is not None else '?'} was at work")
         return
     if served_before:
@@ -208,10 +209,10 @@ def _judge_anew(turn: Turn, live: Deployment, *, new: bool) -> None:
 
     So was what was done about blindness; of a version that has served before, it was a person who undid that.
     """
-    for rule in filter(turn.service.rolls_back, turn.service.rules):
+    for rule in turn.service.rules:
         run = turn.rule_state(rule.name).run
         late = run is not None and run.end >= live.created + turn.service.window(rule)
-        if late:
+        if late and turn.service.rolls_back(rule):
             turn.mark(rule.name, handled=None, told=None, thin=None)
         if new:
             turn.mark(rule.name, blinded=False, blind_told=False)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from notaus.core.action import close
+from notaus.core.action import close, give_up, tell_doubt
 from notaus.core.effect import PullLever, WriteKv
 from notaus.core.hold import Hold, Truth, compare
 from notaus.core.incident import Cause, Phase, Ramp, Step
@@ -50,8 +50,10 @@ def start(turn: Turn, by: str, attest: tuple[str, ...]) -> None:
         turn.answer(False, f"nothing to restore: the service is at {turn.service.ladder.rungs[0].name}")
         return
     turn.open(Severity.WARNING, quiet=True)
+    given_up = give_up(turn)
     turn.update(ramp=Ramp(by, 0), settled_at=turn.at)
     turn.move(Cause.RESTORING)
+    tell_doubt(turn, given_up)
     turn.note(f"{by} started the way back: {listed}" if listed else f"{by} started the way back")
     present = _current(turn)
     if present is not None and present.watch > 0:  # already on a rung of the ramp: it is watched first, like any other
@@ -115,6 +117,7 @@ def _close_rollback(turn: Turn, by: str, listed: str) -> None:
         turn.answer(False, "the version that was rolled back from is live")
         return
     turn.answer(True, "\n".join(filter(None, (listed, "the incident is closed"))))
+    tell_doubt(turn, give_up(turn))
     close(turn, f"restored by {by}")
 
 
