@@ -1,7 +1,7 @@
 """Pictures: what of a node decides which way things go from there. Of two nodes with one picture the first is explored.
 
-Kept: the mode; where the service stands and whether notaus knows it; the worst breach and whether it was acted on; the
-incident's phase, kind and step, how far a verdict, an override and the half hour of quiet are; the request; the lock;
+Kept: the mode; where the service stands and whether notaus knows it; the worst breach and whether it was acted on; what
+is blind and would step, and whether it had its step; the incident's phase, kind and step, how far a verdict, an override and the half hour of quiet are; the request; the lock;
 what is under way; whether ticks were missed. Left out: ids, texts, timelines, facts, contacts and notices, which no
 decision about steps reads; counters and absolute times, of which only the deadlines that have passed are kept.
 
@@ -32,6 +32,7 @@ def picture(node: Node) -> Hashable:
         node.service.mode,
         _deployments(node) if node.deployments else _key(node),
         _worst_breach(node),
+        _blind(node),
         _incident(node, incident) if incident is not None else None,
         request and (request.rung, request.left > 0),
         state.lock is not None,
@@ -63,6 +64,11 @@ def _worst_breach(node: Node) -> int | None:
         if kept.run is not None and rule.then != INVESTIGATE:
             found.add((kept.run.breached is not None) + (kept.handled != kept.run.start))
     return max(found, default=None)
+
+
+def _blind(node: Node) -> Hashable:
+    kept = [node.state.rules[rule.name] for rule in node.service.rules if rule.on_blind is not None]
+    return tuple((each.blind is not None, each.blinded) for each in kept)
 
 
 def _incident(node: Node, incident: Incident) -> Hashable:
