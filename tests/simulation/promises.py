@@ -580,7 +580,8 @@ def within_the_budget(run: Run) -> Iterator[str]:
 
 
 def never_silent(run: Run) -> Iterator[str]:
-    """Spec 17.8: nothing ends in an unforeseen way, and data that stops is told."""
+    """Spec 17.8: nothing ends in an unforeseen way, and data that stops is told, and shown by the metric."""
+    yield from (f"not in the metric: {text}" for text in run.world.unshown)
     for entry in run.world.record.logged:
         if entry["method"] == "exception" or "unforeseen" in str(entry.get("event")):
             yield f"logged: {entry.get('event')}: {entry.get('error')}"

@@ -175,6 +175,8 @@ class World:
         self.released = 1
         self.tasks: set[asyncio.Task[None]] = set()
         self.seen_requests: set[str] = set()
+        self.unshown: list[str] = []
+        """What the metric of blindness did not show."""
         self.next_deed: dict[str, float] = {}
         self.reloads = 0
         self.on_moment: list[Callable[[Moment], None]] = []
@@ -402,7 +404,25 @@ class World:
     def _committed(self, process: Process, guarded: Guarded, event: events.Event, stepped: Stepped) -> None:
         if process.alive:
             process.uncommitted.pop(guarded.service.name, None)
+            self._look_at_metrics(process, guarded)
             self.record.watch(self.true_time(), guarded, event, stepped)
+
+    def _look_at_metrics(self, process: Process, guarded: Guarded) -> None:
+        """Whether the metric tells of each rule that has just gone blind, or sees again."""
+        name, rules = guarded.service.name, guarded.state.rules
+        before = self.record.states.get(name, State(name)).rules
+        changed = {
+            rule for rule in before.keys() & rules.keys() if (before[rule].blind is None) != (rules[rule].blind is None)
+        }
+        app = next((daemon.app for daemon in self.daemons if daemon.process is process), None)
+        if app is None or not changed:
+            return
+        (family,) = app.metrics.rule_blind.collect()
+        shown = {s.labels["rule"]: s.value for s in family.samples if s.labels["service"] == name}
+        for rule in changed:
+            self.tally["metric: rule_blind"] += 1
+            if shown.get(rule) != (rules[rule].blind is not None):
+                self.unshown.append(f"at {clock(self.true_time())}: {name}: {rule} is {rules[rule].blind or 'seen'}")
 
     def _left_behind(self, process: Process) -> None:
         """What a dead process had written down and not yet taken over: the next one finds it, so it has happened."""
