@@ -949,3 +949,19 @@ def test_a_workflow_that_deploys_is_dispatched_once_a_stretch_of_blindness() -> 
     situation.end_lever(situation.pulled[-1], Outcome.DONE)
     situation.run(3600)
     assert len(situation.pulled) == 1
+
+
+def test_a_doubt_is_told_for_each_run_and_once() -> None:
+    """The page that a person began after it would come up unannounced; or each write would ring for the first one."""
+    situation = with_an_unknown_end("reduced")
+    situation.run(120)
+    assert situation.heard("it may have been done all the same")
+    before = len(situation.said)
+    situation.key = {"canary_percent": 10, "emergency_proxy": False}
+    situation.run(30)
+    assert not any("all the same" in page.title for page in situation.said[before:])
+    situation.take(SetRung(situation.at, "anna", "maintenance"))
+    situation.key = {"canary_percent": 25, "emergency_proxy": False}
+    situation.run(30)
+    told = [page.title for page in situation.said[before:] if "all the same" in page.title]
+    assert told == ["pix: stepping to maintenance may have been done all the same"]

@@ -1,9 +1,10 @@
 """Pictures: what of a node decides which way things go from there. Of two nodes with one picture the first is explored.
 
 Kept: the mode; where the service stands and whether notaus knows it; the worst breach and whether it was acted on; what
-is blind and would step, and whether it had its step; the incident's phase, kind and step, how far a verdict, an override and the half hour of quiet are; the request; the lock;
-what is under way; whether ticks were missed. Left out: ids, texts, timelines, facts, contacts and notices, which no
-decision about steps reads; counters and absolute times, of which only the deadlines that have passed are kept.
+is blind and would step, and whether it had its step; the incident's phase, kind and step, how far a verdict, an override
+and the half hour of quiet are; the request; the lock; what is under way; whether ticks were missed. Left out: ids, texts,
+timelines, facts, contacts and notices, which no decision about steps reads; counters and absolute times, of which only
+the deadlines that have passed are kept.
 
 It is sound in one direction: each state was really reached, by the way that a failure prints, so what fails is a fault.
 It hides the other: a second way to the same picture with another age, another rule of the same rank, or other

@@ -267,10 +267,9 @@ def give_up(turn: Turn) -> Step | None:
     step = incident.step if incident is not None and incident.phase in _PULLING else None
     if step is None or turn.pulling or step.outcome is not Outcome.UNKNOWN or not has_own_lever(turn, step):
         return None
-    rung = step.undoes or step.rung
-    known = rung in turn.open_incident.lost
-    _lost_sight(turn, rung)
-    return None if known else step
+    _lost_sight(turn, step.undoes or step.rung)
+    turn.update(step=replace(step, outcome=Outcome.LOST))
+    return step
 
 
 def tell_doubt(turn: Turn, given_up: Step | None) -> None:

@@ -42,8 +42,8 @@ MUTANTS = (
     ),
     Mutant(
         "core/action.py",
-        "    _lost_sight(turn, rung)\n    return None if known else step",
-        "    return None if known else step",
+        "    _lost_sight(turn, step.undoes or step.rung)\n    turn.update(step=replace(step, outcome=Outcome.LOST))",
+        "    turn.update(step=replace(step, outcome=Outcome.LOST))",
         "a workflow whose end is unknown is dropped, and begun again as if it had never been",
         "tests/core/test_own_levers.py::test_what_is_dropped_with_an_unknown_end_is_told_and_not_begun_again_by_itself",
     ),
