@@ -404,11 +404,12 @@ class World:
     def _committed(self, process: Process, guarded: Guarded, event: events.Event, stepped: Stepped) -> None:
         if process.alive:
             process.uncommitted.pop(guarded.service.name, None)
-            self._look_at_metrics(process, guarded)
+            if isinstance(event, Polled):
+                self._look_at_metrics(process, guarded)
             self.record.watch(self.true_time(), guarded, event, stepped)
 
     def _look_at_metrics(self, process: Process, guarded: Guarded) -> None:
-        """Whether the metric tells of each rule that has just gone blind, or sees again."""
+        """Whether the metric tells of each rule that has gone blind at this tick, or sees again."""
         name, rules = guarded.service.name, guarded.state.rules
         before = self.record.states.get(name, State(name)).rules
         changed = {
