@@ -17,7 +17,6 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from enum import StrEnum
-from itertools import count
 from pathlib import Path
 from queue import Queue
 
@@ -60,22 +59,16 @@ class Bench:
         self.source = place / "notaus"
         shutil.copytree(SOURCE, self.source, ignore=shutil.ignore_patterns("__pycache__"))
         self.report = place / "report.xml"
-        self._times = count(1)
 
     @contextmanager
     def edited(self, mutant: Mutant) -> Iterator[None]:
         file = self.source / mutant.file
         whole = file.read_text(encoding="utf-8")
-        self._write(file, whole.replace(mutant.old, mutant.new))
+        file.write_text(whole.replace(mutant.old, mutant.new), encoding="utf-8")
         try:
             yield
         finally:
-            self._write(file, whole)
-
-    def _write(self, file: Path, text: str) -> None:
-        file.write_text(text, encoding="utf-8")
-        moment = 1_000_000_000 + next(self._times)  # no two edits share a time, so no compiled file outlives its text
-        os.utime(file, (moment, moment))
+            file.write_text(whole, encoding="utf-8")
 
     def failures(self, tests: Sequence[str]) -> list[tuple[str, str]] | None:
         """The tests that failed and what they said; None where they could not be run to their end."""
@@ -102,6 +95,8 @@ def _run(place: Path, report: Path, tests: list[str]) -> None:
     """In a process of its own, in which nothing of notaus was imported yet: the tests, with the source at `place`."""
     os.environ["PYTHONPATH"] = os.pathsep.join([str(place), str(PROJECT)])
     os.environ["HYPOTHESIS_STORAGE_DIRECTORY"] = str(place / "hypothesis")
+    os.environ["PYTHONDONTWRITEBYTECODE"] = "1"  # a compiled file would outlive the edit that it was made of
+    sys.dont_write_bytecode = True
     os.chdir(PROJECT)
     sys.path.insert(0, str(place))
     nowhere = os.open(os.devnull, os.O_RDWR)
