@@ -13,6 +13,7 @@ import structlog
 from structlog.dev import ConsoleRenderer
 
 from notaus import log
+from notaus.cli import GARBAGE
 from tests.postgresql import PostgreSQL, a_server, programs
 
 structlog.configure(
@@ -68,7 +69,7 @@ def pytest_collection_finish() -> None:
     """What is there by now stays: not looking through it again and again for garbage saves up to a sixth of the time."""
     gc.collect()
     gc.freeze()
-    gc.set_threshold(50_000, 20, 50)
+    gc.set_threshold(*GARBAGE)
 
 
 @pytest.fixture(autouse=True)

@@ -71,7 +71,10 @@ NO_DATA = Key(
 )
 BLIND_AFTER = Key("blind_after", m.Duration(1), "A rule that could not be evaluated for this long pages.", "5m")
 ON_BLIND = Key(
-    "on_blind", k.Text("a rung"), "The rung to take when a rule is blind.", default_words="none: only a page"
+    "on_blind",
+    k.Text("a rung"),
+    "The rung to take, once and within the limits of any step, when a rule is blind.",
+    default_words="none: only a page",
 )
 MIN_REQUESTS = Key(
     "min_requests",

@@ -276,7 +276,13 @@ def tell_doubt(turn: Turn, given_up: Step | None) -> None:
     """People have to look: whoever decided otherwise did not know that it may come after all."""
     if given_up is not None:
         title = f"{_verb(given_up)} may have been done all the same"
-        tell(turn, title, "It was under way, and its end is unknown.", loud=True, severity=Severity.CRITICAL)
+        tell(
+            turn,
+            title,
+            "Its end is unknown: look whether it is in force, and take it back by hand if it should not be.",
+            loud=True,
+            severity=Severity.CRITICAL,
+        )
 
 
 def _lost_sight(turn: Turn, rung: str) -> None:

@@ -5,7 +5,7 @@ Each acts once, a hold like a stretch of blindness (spec 3, 5).
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from notaus.core import action
@@ -93,13 +93,17 @@ def evidence_of(turn: Turn, rule: Rule, run: Run) -> Evidence:
     return gather(rule, run, turn.service, turn.history, baselines, first_counted(turn, rule))
 
 
-def blind(turn: Turn) -> list[Breach]:
+def blind(turn: Turn, held: Sequence[Breach]) -> list[Breach]:
     """The rules whose blindness may act now (`on_blind`), the only step that missing data may cause.
 
-    What was not seen before the rule counted (the reload, the override, the deployment that it judges) is no reason.
+    One that is `held` as well goes by its hold. What was not seen before the rule counted (the reload, the override, the
+    deployment that it judges) is no reason.
     """
-    found = []
+    found: list[Breach] = []
+    by_hold = {breach.rule.name for breach in held}
     for breach in _blind(turn):
+        if breach.rule.name in by_hold:
+            continue
         counted = min(blind_for(turn, breach.rule), turn.at - first_counted(turn, breach.rule))
         if not turn.overridden and not breach.handled(turn) and counted >= breach.rule.blind_after:
             found.append(breach)

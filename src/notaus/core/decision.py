@@ -40,9 +40,7 @@ def decide(turn: Turn) -> None:
     """A breach safer than the present rung first, then a verdict that is due, then a breach no safer than the rung."""
     as_wanted(turn)
     breaches = standing(turn)
-    held = {breach.rule.name for breach in breaches}
-    in_the_dark = [breach for breach in blind(turn) if breach.rule.name not in held]
-    _propose(turn, [(b, b.wants) for b in (*breaches, *in_the_dark) if safer(turn, b.wants)])
+    _propose(turn, [(b, b.wants) for b in (*breaches, *blind(turn, breaches)) if safer(turn, b.wants)])
     judge_step(turn)
     _no_safer(turn, [b for b in breaches if not b.handled(turn) and not safer(turn, b.wants)])
 
@@ -360,11 +358,9 @@ def _no_safer(turn: Turn, breaches: list[Breach]) -> None:
             _join(turn, breach)
         return
     if incident is not None and incident.settled_at is not None and not turn.overridden:
-        blind = (
-            incident.step.blind if incident.step is not None else ()
-        )  # no reason at the verdict, since it had not held
-        shown = [b for b in breaches if b.rule.name not in blind]
-        before = [b for b in shown if b.run is not None and b.run.start <= incident.settled_at]
+        unjudged = incident.step.blind if incident.step is not None else ()  # the verdict left out what had not held
+        judged = [b for b in breaches if b.rule.name not in unjudged]
+        before = [b for b in judged if b.run is not None and b.run.start <= incident.settled_at]
         for breach in before:
             _show(turn, breach)
         breaches = [b for b in breaches if b not in before]
@@ -440,7 +436,5 @@ def _held_back(turn: Turn) -> list[Breach]:
         run = hold.breach if hold is not None else None
         if run is not None and run.start == since:
             found.append(Breach(rule, run, evidence_of(turn, rule, run)))
-    held = {breach.rule.name for breach in found}
-    in_the_dark = [breach for breach in blind(turn) if breach.rule.name not in held]
-    found += [b for b in in_the_dark if rule_on(turn, b.rule, None, b.wants).permit is Permit.HOLD_BACK]
+    found += [b for b in blind(turn, found) if rule_on(turn, b.rule, None, b.wants).permit is Permit.HOLD_BACK]
     return [breach for breach in found if safer(turn, breach.wants)]

@@ -168,8 +168,8 @@ MUTANTS = (
     ),
     Mutant(
         "core/decision.py",
-        "in_the_dark = [breach for breach in blind(turn) if breach.rule.name not in held]\n    _propose",
-        "in_the_dark = blind(turn)\n    _propose",
+        "*blind(turn, breaches)) if",
+        "*blind(turn, ())) if",
         "one rule is carried twice by a step",
         "tests/core/test_breach.py::test_a_rule_that_stands_and_is_blind_calls_for_one_step_at_a_time",
     ),
@@ -266,8 +266,8 @@ MUTANTS = (
     ),
     Mutant(
         "core/decision.py",
-        "shown = [b for b in breaches if b.rule.name not in blind]",
-        "shown = breaches",
+        "judged = [b for b in breaches if b.rule.name not in unjudged]",
+        "judged = breaches",
         "a hold that is complete after the verdict is no reason any more",
         "tests/core/test_breach.py::test_a_hold_that_is_complete_after_the_verdict_of_a_step_in_the_dark_takes_the_next_rung",
     ),
